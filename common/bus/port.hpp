@@ -1,0 +1,49 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "common/bus/message.hpp"
+#include "common/core/result.hpp"
+
+namespace katana::bus {
+
+/// A connection as ZeroMQ routes it: opaque, fresh for each connection.
+using PeerId = std::string;
+
+/// Port: the gateway's end (ROUTER). Loop thread only. Messages come in order for each peer, through the handler
+/// that was given at construction; `drained` is called after each batch, when nothing more waits on the socket:
+/// the moment to judge who is gone.
+class JobServer {
+ public:
+  struct Handlers {
+    std::function<void(const PeerId&, Message)> on_message;
+    std::function<void()> on_drained;
+    std::function<void(const PeerId&, const Error&)> on_malformed;  ///< the frame was dropped
+  };
+  virtual ~JobServer() = default;
+  /// An error means *not sent*: Overloaded (its queue is full) or Network (unknown peer). Success proves nothing.
+  virtual Result<void> send(const PeerId& to, const Message& message) = 0;
+};
+
+/// Port: a worker's end of the connection to one gateway (DEALER). Loop thread only.
+class JobClient {
+ public:
+  struct Handlers {
+    std::function<void(Message)> on_message;
+    std::function<void(const Error&)> on_malformed;
+  };
+  virtual ~JobClient() = default;
+  virtual Result<void> send(const Message& message) = 0;
+  /// Drops the connection and all that waits on it, and connects anew with a fresh identity.
+  virtual void reconnect() = 0;
+};
+
+/// Port: heartbeats out (PUB, connects to the watchdog). Never blocks; what can't go is dropped.
+class HeartbeatSink {
+ public:
+  virtual ~HeartbeatSink() = default;
+  virtual void publish(const Heartbeat& beat) = 0;
+};
+
+}  // namespace katana::bus

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <memory>
+
+#include "common/loop/loop.hpp"
+#include "common/net/http.hpp"
+#include "common/net/smtp.hpp"
+
+namespace katana::net {
+
+/// HTTP and SMTP over libcurl's multi-socket interface on our loop. One a process; must outlive its calls' owners'
+/// use of it and be destroyed before the loop. Loop thread only.
+class CurlClient final : public HttpClient, public MailClient {
+ public:
+  explicit CurlClient(loop::Loop& loop);
+  ~CurlClient() override;
+  HttpCall start(HttpRequest request, HttpEvents events) override;
+  HttpCall send(Mail mail, std::function<void(Result<std::string>)> on_done) override;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace katana::net

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/bus/message.hpp"
+#include "common/config/settings.hpp"
+#include "common/core/clock.hpp"
+#include "common/loop/loop.hpp"
+#include "common/net/curl_client.hpp"
+#include "common/net/http_server.hpp"
+#include "common/service/metrics.hpp"
+
+namespace katana::bus {
+class ZmqBus;
+}
+
+namespace katana::service {
+
+/// What a program supplies to the skeleton. Each is called on the loop.
+struct Hooks {
+  /// Builds the rooms and starts work; calls `Service::ready()` when it serves. An error ends the program (status 1).
+  std::function<Result<void>()> start;
+  /// SIGTERM/SIGINT: take no new work; call `Service::drained()` when the work in hand is done. Called once. After
+  /// `drain_limit` the service goes on without waiting.
+  std::function<void()> drain;
+  /// The last word: store what is unfinished. Then the process exits 0.
+  std::function<void()> stop;
+  /// Fills the fields that only the program knows (progress, queue, in flight, last error, health).
+  std::function<void(bus::Heartbeat&)> report;
+  std::function<void()> reload;  ///< SIGHUP; optional
+  /// Extra paths of the process's HTTP server (besides /live /health /ready /metrics); optional.
+  net::HttpServer::Handler http;
+};
+
+/// What a process is, before its loop runs.
+struct Identity {
+  std::string component;  ///< "gateway", "claude", "openai", "watchdog"
+  std::string instance;
+  std::string http_address;   ///< empty: no HTTP server
+  std::string watch_endpoint;  ///< where heartbeats go; empty: none (the watchdog itself)
+  std::string keys_dir;
+  Millis drain_limit{20'000};
+};
+
+/// The skeleton that every process stands on: signals, Starting → Ready → Draining → Stopped, heartbeats, READY=1 and
+/// WATCHDOG=1 for systemd, the hang alarm (`_exit(86)`), metrics, the HTTP server. Owned by `main`.
+///
+/// A second SIGTERM or SIGINT while draining exits at once (status 0 is kept for a clean stop: this one is 130).
+class Service {
+ public:
+  Service(Identity identity, Hooks hooks);
+  ~Service();
+
+  /// Runs until stopped; returns the exit status.
+  int run();
+
+  void ready();    ///< once: says READY=1, state becomes Ready
+  void drained();  ///< the work in hand is done; the process may end
+  void stop();     ///< as SIGTERM
+
+  loop::Loop& loop();
+  net::CurlClient& http();
+  bus::ZmqBus& bus();
+  const Clock& clock() const;
+  Metrics& metrics();
+  [[nodiscard]] bus::ServiceState state() const;
+  [[nodiscard]] const std::string& process_id() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace katana::service

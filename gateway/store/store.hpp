@@ -1,0 +1,204 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/bus/message.hpp"
+#include "common/core/clock.hpp"
+#include "common/core/result.hpp"
+#include "common/telegram/bot_api.hpp"
+
+namespace katana::gateway {
+
+/// A conversation, together with the bot that the store was opened for.
+struct ChatKey {
+  std::int64_t chat_id = 0;
+  std::int64_t thread_id = 0;
+  friend auto operator<=>(const ChatKey&, const ChatKey&) = default;
+};
+
+/// The two moments of an operation, in this order, both on the loop. `applied`: done in the open transaction, may
+/// still be lost with it. `durable`: committed (or failed: then the operation has no effect, even if `applied` came
+/// with a success). Either may be empty. Nothing that anyone outside can see may happen before `durable`.
+template <class T>
+struct Done {
+  std::function<void(const Result<T>&)> applied{};
+  std::function<void(Result<T>)> durable{};
+};
+struct Nothing {};
+
+// ---- what comes in ---------------------------------------------------------------------------------------------
+
+/// A question to a model. Its turn, its job (queued, attempt 1) and the row of its placeholder are born together.
+struct Prompt {
+  std::int64_t user_id = 0;
+  std::int64_t message_id = 0;  ///< the question's
+  std::string text;
+  bool group = false;
+  Wall asked_at{};
+};
+
+/// A message of the bot's own that isn't an answer: a command's reply, a pairing code, a note.
+struct Reply {
+  std::int64_t reply_to = 0;
+  std::string text;
+  std::vector<telegram::Entity> entities{};
+  telegram::Keyboard keyboard{};
+};
+
+/// What a command changes in its conversation. Unset: stays.
+struct ChatChange {
+  std::optional<std::string> provider{};
+  std::optional<std::string> model{};  ///< of the provider in force after this change; empty: its default
+  bool start_over = false;             ///< /new: earlier turns are no longer told to the model
+};
+
+/// One update as the chat room decided it. With nothing but the id it is only remembered as seen.
+struct Intake {
+  std::int64_t update_id = 0;
+  Wall seen_at{};
+  ChatKey chat{};
+  std::optional<ChatChange> change{};
+  std::optional<Prompt> prompt{};
+  std::vector<Reply> replies{};
+};
+
+/// The conversation's standing choice of provider and model; empty: the defaults.
+struct ChatChoice {
+  std::string provider;
+  std::string model;
+};
+
+struct OpenedTurn {
+  std::int64_t turn_id = 0;
+  std::string job_id;
+  std::int64_t placeholder_id = 0;  ///< outbox row of part 1
+  ChatChoice choice;                ///< at the time of asking
+};
+
+struct Accepted {
+  bool duplicate = false;  ///< this update was accepted before: nothing was done
+  std::optional<OpenedTurn> turn{};
+  std::vector<std::int64_t> reply_ids{};  ///< outbox rows, in the order of Intake::replies
+};
+
+// ---- jobs ------------------------------------------------------------------------------------------------------
+
+/// What a lease returns: all that the worker must be told.
+struct LeasedJob {
+  bus::JobRef job;
+  std::vector<bus::Turn> turns;  ///< earlier turns of the conversation since its last start-over, then the question
+};
+
+/// A result to be applied by compare-and-set on (job_id, attempt).
+struct Settlement {
+  bus::JobRef job;
+  std::string provider;
+  std::string model;
+  std::string text;  ///< what the user gets: the answer, or the words about a failure
+  bool answered = true;  ///< false: a failure; the turn stays out of the history
+  std::string error_code{};
+  bus::Usage usage{};
+  std::string request_id{};
+};
+enum class Settled { Applied, Stale };
+
+// ---- outbox ----------------------------------------------------------------------------------------------------
+
+/// A part of an answer as a message at Telegram: part 1 is the placeholder that the turn was born with.
+struct AnswerPart {
+  std::int64_t outbox_id = 0;
+  int part = 1;
+  std::int64_t message_id = 0;  ///< 0: not sent, or nobody knows (then the placeholder is sent again)
+};
+
+/// A turn that isn't done, as found at start.
+struct OpenTurn {
+  std::int64_t turn_id = 0;
+  ChatKey chat{};
+  std::int64_t user_id = 0;
+  std::int64_t question_id = 0;  ///< message_id of the question
+  bool group = false;
+  Wall asked_at{};
+  bus::JobRef job;               ///< the attempt that is queued or leased
+  bool leased = false;           ///< may be running at a living worker
+  std::string worker_id;         ///< who had the lease
+  ChatChoice choice;
+  bool settled = false;          ///< `answer` is final; only showing it is left
+  std::string answer;
+  std::vector<AnswerPart> parts;
+};
+
+/// A reply that isn't delivered. `attempted`: a send was begun and its end is unknown.
+struct OpenReply {
+  std::int64_t outbox_id = 0;
+  ChatKey chat{};
+  Reply reply;
+  bool attempted = false;
+};
+
+struct Unfinished {
+  std::vector<OpenTurn> turns;  ///< oldest first
+  std::vector<OpenReply> replies;
+};
+
+// ---- access ----------------------------------------------------------------------------------------------------
+
+enum class Standing { Stranger, Allowed, Admin, Denied };
+struct Member {
+  std::int64_t user_id = 0;
+  Standing standing = Standing::Stranger;
+  std::string pairing_code{};     ///< of a stranger who wrote
+  Wall last_reply{};              ///< when a stranger was answered last (one reply an hour)
+};
+
+/// The gateway's store, in the domain's words: whole transactions, each with its two completions. One database
+/// thread takes all waiting operations and commits them together. Owned by the gateway's wiring; loop thread only.
+/// What the domain refuses is a value (Settled::Stale, Accepted::duplicate); an Error means that the store itself failed.
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // inbound
+  virtual void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) = 0;
+
+  // dispatch
+  /// queued -> leased. Rejected when (job_id, attempt) isn't queued or leased. The start is booked with it.
+  virtual void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
+                     Done<LeasedJob> done) = 0;
+  /// leased -> queued with attempt + 1: its worker is gone. `died` counts deaths of workers under it. The new attempt.
+  virtual void requeue(bus::JobRef job, bool died, Done<bus::JobRef> done) = 0;
+  virtual void settle(Settlement settlement, Done<Settled> done) = 0;
+
+  // outbound
+  /// A further message of an answer; its row is born before its placeholder is sent.
+  virtual void add_part(std::int64_t turn_id, int part, Done<AnswerPart> done) = 0;
+  virtual void part_sent(std::int64_t outbox_id, std::int64_t message_id, Done<Nothing> done) = 0;
+  /// All parts of a settled answer show their final text (or can't ever: `abandoned` says why).
+  virtual void answer_delivered(std::int64_t turn_id, std::string abandoned, Done<Nothing> done) = 0;
+  virtual void reply_attempting(std::int64_t outbox_id, Done<Nothing> done) = 0;
+  virtual void reply_done(std::int64_t outbox_id, std::int64_t message_id, std::string abandoned, Done<Nothing> done) = 0;
+  /// A note on the operator's or the gateway's own account (not an answer to an update).
+  virtual void add_reply(ChatKey chat, Reply reply, Done<std::int64_t> done) = 0;
+  /// The group got a new id: every row follows.
+  virtual void migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) = 0;
+
+  // start
+  virtual void unfinished(Done<Unfinished> done) = 0;
+  virtual void members(Done<std::vector<Member>> done) = 0;
+  virtual void choice(ChatKey chat, Done<ChatChoice> done) = 0;
+
+  // access
+  virtual void put_member(Member member, Done<Nothing> done) = 0;
+
+  // housekeeping
+  /// Deletes conversations older than `retention`, update ids older than 48 h; returns rows deleted. Small steps.
+  virtual void prune(Wall now, Seconds retention, Done<std::uint64_t> done) = 0;
+  /// Answers when the database thread does: /health asks.
+  virtual void ping(Done<Nothing> done) = 0;
+};
+
+}  // namespace katana::gateway
