@@ -1,12 +1,12 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "common/core/clock.hpp"
 #include "common/core/result.hpp"
@@ -18,8 +18,8 @@ struct LoopState;
 struct HandleState;
 }  // namespace detail
 
-/// A running timer, watch, signal or hook. Owned by whoever asked for it; destroying or resetting it stops the
-/// callbacks at once, also from inside its own callback. Move-only; loop thread only.
+/// A running timer, watch, signal or hook. Owned by whoever asked for it; destroying or resetting it stops
+/// the callbacks at once, also from inside its own callback. Move-only; loop thread only.
 class Handle {
  public:
   Handle() = default;
@@ -75,8 +75,8 @@ class Child {
   std::shared_ptr<detail::HandleState> state_;
 };
 
-/// The one event loop of a process, over libuv. Owned by `main` (through service); every call but `post` is for
-/// the loop's thread. Callbacks run one at a time and must not block.
+/// The one event loop of a process, over libuv. Owned by `main` (through service); every call but `post` is
+/// for the loop's thread. Callbacks run one at a time and must not block.
 class Loop {
  public:
   Loop();
