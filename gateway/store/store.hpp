@@ -126,6 +126,7 @@ struct OpenTurn {
   bus::JobRef job;               ///< the attempt that is queued or leased
   bool leased = false;           ///< may be running at a living worker
   std::string worker_id;         ///< who had the lease
+  int deaths = 0;                ///< workers that died while they held it
   ChatChoice choice;
   bool settled = false;          ///< `answer` is final; only showing it is left
   std::string answer;
@@ -143,6 +144,23 @@ struct OpenReply {
 struct Unfinished {
   std::vector<OpenTurn> turns;  ///< oldest first
   std::vector<OpenReply> replies;
+};
+
+// ---- usage -----------------------------------------------------------------------------------------------------
+
+/// What was used of one model in one hour (UTC). A call whose worker was lost counts, with no tokens.
+struct UsageLine {
+  Wall hour{};
+  std::string provider;
+  std::string model;
+  std::uint64_t calls = 0;
+  std::uint64_t lost = 0;  ///< of `calls`: started, and nobody knows what was billed
+  bus::Usage tokens{};
+};
+struct UsageSum {
+  std::uint64_t calls = 0;
+  bus::Usage tokens{};
+  std::vector<UsageLine> lines;  ///< oldest first
 };
 
 // ---- access ----------------------------------------------------------------------------------------------------
@@ -166,7 +184,8 @@ class Store {
   virtual void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) = 0;
 
   // dispatch
-  /// queued -> leased. Rejected when (job_id, attempt) isn't queued or leased. The start is booked with it.
+  /// queued -> leased. Rejected when (job_id, attempt) isn't queued or leased. The start is booked with it. A lease
+  /// repeated for the same worker is fine; for another one `requeue` comes first.
   virtual void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
                      Done<LeasedJob> done) = 0;
   /// leased -> queued with attempt + 1: its worker is gone. `died` counts deaths of workers under it. The new attempt.
@@ -197,6 +216,12 @@ class Store {
   // housekeeping
   /// Deletes conversations older than `retention`, update ids older than 48 h; returns rows deleted. Small steps.
   virtual void prune(Wall now, Seconds retention, Done<std::uint64_t> done) = 0;
+  /// What was used since the hour that holds `since`, by everybody or by one user.
+  virtual void usage(Wall since, std::optional<std::int64_t> user_id, Done<UsageSum> done) = 0;
+  /// Blanks everything that a user wrote and got, and forgets the user; sums of usage stay, under no name. Small steps.
+  virtual void forget(std::int64_t user_id, Done<std::uint64_t> done) = 0;
+  /// A copy of the running store in a new file (0600). Small steps; work goes on in between.
+  virtual void backup(std::string path, Done<Nothing> done) = 0;
   /// Answers when the database thread does: /health asks.
   virtual void ping(Done<Nothing> done) = 0;
 };
