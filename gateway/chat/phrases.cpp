@@ -1,0 +1,121 @@
+#include "gateway/chat/phrases.hpp"
+
+namespace katana::gateway::phrases {
+
+std::string provider_label(std::string_view provider) {
+  if (provider == "claude") return "Claude";
+  if (provider == "openai") return "OpenAI";
+  return std::string(provider);
+}
+
+std::string welcome(std::string_view bot_name, std::string_view label) {
+  return "Hello, I am " + std::string(bot_name) + ". Write me anything: " + std::string(label) +
+         " answers. /help shows what else I can do.";
+}
+
+std::string help(bool has_claude, bool has_openai) {
+  std::string text = "Write a message and the answer grows here.\n\n/new – start over: I forget what was said before\n";
+  if (has_claude && has_openai) text += "/claude – let Claude answer\n/openai – let OpenAI answer\n";
+  text +=
+      "/model – see or choose the model\n/stop – stop the answer that is being written\n/id – your ids\n/help – this "
+      "text";
+  return text;
+}
+
+std::string started_over() { return "A new conversation: what was said before is no longer told to the model."; }
+
+std::string provider_chosen(std::string_view label, std::string_view model_label) {
+  return std::string(label) + " answers from now on (" + std::string(model_label) + ").";
+}
+
+std::string provider_off(std::string_view label) {
+  return std::string(label) + " isn't set up on this bot. Ask its operator, or go on as before.";
+}
+
+std::string model_list_title(std::string_view current) {
+  return "The model is " + std::string(current) + ". Choose another one:";
+}
+
+std::string model_chosen(std::string_view label) { return std::string(label) + " answers from now on."; }
+
+std::string model_unknown(std::string_view asked) {
+  return "I know no model \"" + std::string(asked) + "\". /model shows those that I do know.";
+}
+
+std::string ids(std::int64_t user, std::int64_t chat, std::int64_t thread) {
+  std::string text = "User: " + std::to_string(user) + "\nChat: " + std::to_string(chat);
+  if (thread != 0) text += "\nTopic: " + std::to_string(thread);
+  return text;
+}
+
+std::string pairing(std::string_view code) {
+  return "This bot is private. Give its operator this code to be let in: " + std::string(code) +
+         "\nThey run: katana allow " + std::string(code);
+}
+
+std::string not_admitted() { return "This bot is private, and you are not on its list. Ask its operator."; }
+
+std::string paired(bool admin) {
+  return admin ? "You are in, and you are this bot's admin. Write me anything." : "You are in. Write me anything.";
+}
+
+std::string only_text() {
+  return "I can read text messages only so far. Please write what you want to know as text.";
+}
+
+std::string unknown_command(std::string_view command) {
+  return "I don't know /" + std::string(command) + ". /help shows what I do know.";
+}
+
+std::string nothing_to_stop() { return "There is no answer under way."; }
+std::string stopping() { return "Stopping."; }
+
+std::string too_long(std::size_t limit) {
+  return "That message is too long for me: at most " + std::to_string(limit) + " characters. Please send it in parts.";
+}
+
+std::string budget_spent(std::string_view which) {
+  return "The " + std::string(which) + " budget of this bot is used up, so I didn't ask the model. Try again later, or "
+         "ask the operator to raise it.";
+}
+
+namespace {
+
+std::string reason(const Error& error, std::string_view label) {
+  const std::string who(label);
+  switch (error.code) {
+    case Code::Network: return who + " could not be reached. Please ask again in a moment.";
+    case Code::Timeout: return who + " took too long. Please ask again, perhaps with a smaller question.";
+    case Code::RateLimited: return who + " gets too many requests just now. Please ask again in a minute.";
+    case Code::Overloaded: return who + " is overloaded just now. Please ask again in a minute.";
+    case Code::Auth: return who + " refuses this bot's key. The operator has to mend it; they can see it in the log.";
+    case Code::Quota: return "The credit at " + who + " is used up. The operator has to refill it.";
+    case Code::Rejected: return who + " refused the request. Try other words, or /new to start over.";
+    case Code::Malformed: return who + " sent something that can't be read. Please ask again.";
+    case Code::Cancelled: return "Stopped.";
+    case Code::Internal: return "Something went wrong here. Please ask again; if it happens again, tell the operator.";
+  }
+  return {};
+}
+
+std::string with_id(std::string text, const Error& error, std::string_view job_id) {
+  if (error.code == Code::Cancelled) return text;
+  return text + "\n(id " + std::string(job_id) + ")";
+}
+
+}  // namespace
+
+std::string job_failed(const Error& error, std::string_view label, std::string_view job_id) {
+  if (error.code == Code::Cancelled) return "⏹ Stopped.";
+  return with_id("⚠️ " + reason(error, label), error, job_id);
+}
+
+std::string broken_off(const Error& error, std::string_view label, std::string_view job_id) {
+  if (error.code == Code::Cancelled) return "\n\n⏹ Stopped.";
+  return with_id("\n\n⚠️ The answer broke off. " + reason(error, label), error, job_id);
+}
+
+std::string cut_at_limit() { return "\n\n✂️ The answer reached its length limit. Write \"go on\" for the rest."; }
+std::string refused_by_model() { return "⚠️ The model declined to answer this. Try other words."; }
+
+}  // namespace katana::gateway::phrases

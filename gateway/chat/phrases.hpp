@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "common/core/clock.hpp"
+#include "common/core/result.hpp"
+
+/// Every sentence that the bot says by itself, in one place, so that tone and translations can be kept together.
+/// Plain text; callers add formatting.
+namespace katana::gateway::phrases {
+
+std::string welcome(std::string_view bot_name, std::string_view provider_label);
+std::string help(bool has_claude, bool has_openai);
+std::string started_over();
+std::string provider_chosen(std::string_view provider_label, std::string_view model_label);
+std::string provider_off(std::string_view provider_label);
+std::string model_list_title(std::string_view current_label);
+std::string model_chosen(std::string_view model_label);
+std::string model_unknown(std::string_view asked);
+std::string ids(std::int64_t user, std::int64_t chat, std::int64_t thread);
+std::string pairing(std::string_view code);
+std::string not_admitted();
+std::string paired(bool admin);
+std::string only_text();
+std::string unknown_command(std::string_view command);
+std::string nothing_to_stop();
+std::string stopping();
+std::string too_long(std::size_t limit_characters);
+std::string budget_spent(std::string_view which);
+std::string provider_label(std::string_view provider);
+
+/// What the user reads when a job failed: what happened, what they can do, and the id for the operator.
+std::string job_failed(const Error& error, std::string_view provider_label, std::string_view job_id);
+/// Stands under an answer that broke off.
+std::string broken_off(const Error& error, std::string_view provider_label, std::string_view job_id);
+std::string cut_at_limit();
+std::string refused_by_model();
+
+}  // namespace katana::gateway::phrases

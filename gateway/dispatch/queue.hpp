@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "common/core/clock.hpp"
+#include "gateway/store/store.hpp"
+
+namespace katana::gateway {
+
+/// Waiting questions, fair between conversations: each conversation answers one at a time in the order asked, and
+/// conversations take turns, so that a thousand questions in one chat hold up nobody else. Pure. A question is known
+/// here by its turn id; whose it is and what it holds is the dispatcher's.
+class FairQueue {
+ public:
+  /// A question comes in at the end of its conversation.
+  void push(ChatKey chat, std::int64_t turn_id, std::string provider);
+  /// The next question for `provider` among the conversations that are free; its conversation is busy from now on.
+  std::optional<std::int64_t> pop(const std::string& provider);
+  /// The question that `pop` gave couldn't be started, or must start again (perhaps elsewhere): it is the first of its
+  /// conversation again, and that conversation the first in line.
+  void put_back(ChatKey chat, std::int64_t turn_id, std::string provider);
+  /// The answer is done: the conversation's next question may go.
+  void release(ChatKey chat);
+  /// The question's answer is under way (found so at start): its conversation is busy.
+  void occupy(ChatKey chat) { conversations_[chat].busy = true; }
+  /// Takes a waiting question out. False when it isn't waiting.
+  bool remove(ChatKey chat, std::int64_t turn_id);
+
+  [[nodiscard]] std::size_t waiting() const { return waiting_; }
+  [[nodiscard]] bool any(const std::string& provider) const;
+
+ private:
+  struct Waiting {
+    std::int64_t turn_id;
+    std::string provider;
+  };
+  struct Conversation {
+    std::deque<Waiting> questions;
+    bool busy = false;
+    bool in_line = false;  ///< stands in `line_` of its first question's provider
+  };
+
+  void line_up(ChatKey chat, Conversation& conversation, bool first);
+
+  std::map<ChatKey, Conversation> conversations_;
+  std::map<std::string, std::deque<ChatKey>> line_;
+  std::size_t waiting_ = 0;
+};
+
+}  // namespace katana::gateway

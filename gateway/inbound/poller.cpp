@@ -1,0 +1,136 @@
+#include "gateway/inbound/poller.hpp"
+
+#include <algorithm>
+
+#include "common/core/id.hpp"
+#include "common/log/log.hpp"
+
+namespace katana::gateway {
+namespace {
+
+/// Telegram caps the wait at 50 s; the HTTP call itself has a stall limit above it (see HttpBotApi).
+constexpr Seconds kPollTimeout{50};
+constexpr int kBatch = 100;
+/// A refused token can only be mended by an operator: ask rarely, or at once on SIGHUP.
+constexpr Millis kAuthRetry{300'000};
+
+spdlog::logger& logger() {
+  static auto log = log::room("poller");
+  return *log;
+}
+
+}  // namespace
+
+Poller::Poller(telegram::BotApi& api, const Clock& clock, Events events)
+    : api_(api), clock_(clock), events_(std::move(events)), last_attempt_end_(clock.mono()) {}
+
+void Poller::start() {
+  if (state_ != State::Stopped) return;
+  logger().info("Attempting to start polling (timeout {} s, {} updates a batch)", kPollTimeout.count(), kBatch);
+  poll();
+}
+
+void Poller::stop() {
+  call_.cancel();
+  to(State::Stopped);
+  due_.reset();
+}
+
+void Poller::retry_now() {
+  if (state_ != State::Waiting) return;
+  backoff_.reset();
+  conflict_backoff_.reset();
+  poll();
+}
+
+void Poller::wake() {
+  if (state_ == State::Waiting && due_ && clock_.mono() >= *due_) poll();
+}
+
+void Poller::to(State state) {
+  state_ = state;
+  events_.changed();
+}
+
+void Poller::poll() {
+  due_.reset();
+  to(State::Polling);
+  // While in trouble ask with a short wait, so that recovery shows at once instead of after a quiet 50 s.
+  const Seconds timeout = last_success_ && trouble_.empty() ? kPollTimeout : Seconds{0};
+  call_ = api_.get_updates(offset_, kBatch, timeout,
+                           [this](telegram::ApiResult<std::string> answer) { on_answer(std::move(answer)); });
+}
+
+void Poller::on_answer(telegram::ApiResult<std::string> answer) {
+  if (state_ != State::Polling) return;
+  ++polls_;
+  last_attempt_end_ = clock_.mono();
+  if (!answer) return on_failure(answer.error());
+  auto updates = parser_.parse_batch(*answer);
+  if (!updates) {
+    return on_failure(telegram::ApiError{.error = with_context(updates.error(), "reading updates")});
+  }
+  if (!last_success_) logger().info("Polling started");
+  if (!trouble_.empty()) logger().info("Polling works again");
+  trouble_.clear();
+  trouble_since_.reset();
+  last_success_ = clock_.mono();
+  backoff_.reset();
+  conflict_backoff_.reset();
+  if (updates->empty()) return poll();
+  commit(std::move(*updates));
+}
+
+void Poller::commit(std::vector<Update> updates) {
+  to(State::Committing);
+  // The batch's own last id, not a maximum of all times: ids may restart lower after a quiet week.
+  const std::int64_t next = updates.back().update_id + 1;
+  events_.accept(std::move(updates), [this, next](Result<void> committed) {
+    if (state_ != State::Committing) return;
+    if (!committed) {
+      ++failures_;
+      return wait(backoff_.next(random_u64()),
+                  "the store refuses updates (" + committed.error().detail + "); Telegram keeps them meanwhile");
+    }
+    offset_ = next;
+    poll();
+  });
+}
+
+void Poller::on_failure(const telegram::ApiError& error) {
+  ++failures_;
+  using telegram::Refusal;
+  if (error.refusal == Refusal::Conflict) {
+    if (error.webhook_active) return clear_webhook();
+    return wait(conflict_backoff_.next(random_u64()),
+                "another program polls with this token (409); stop the other one, or give this bot a token of its own");
+  }
+  switch (error.error.code) {
+    case Code::Auth:
+      return wait(kAuthRetry, "Telegram refuses the token (401); set KATANA_TELEGRAM_TOKEN to the one from @BotFather");
+    case Code::RateLimited:
+      return wait(error.error.retry_after.value_or(Millis{5'000}), "Telegram asks polling to wait (429)");
+    default:
+      return wait(backoff_.next(random_u64()), "polling fails: " + error.error.detail);
+  }
+}
+
+void Poller::clear_webhook() {
+  to(State::ClearingWebhook);
+  logger().warn("A webhook is set for this bot: removing it, since KATANA_WEBHOOK_URL is not set");
+  call_ = api_.delete_webhook([this](telegram::ApiResult<bool> done) {
+    if (state_ != State::ClearingWebhook) return;
+    if (done) return poll();
+    wait(backoff_.next(random_u64()), "a webhook is set and can't be removed: " + done.error().error.detail);
+  });
+}
+
+void Poller::wait(Millis delay, std::string trouble) {
+  if (trouble != trouble_) logger().error("{} (next try in {} s)", trouble, (delay.count() + 999) / 1000);
+  trouble_ = std::move(trouble);
+  if (!trouble_since_) trouble_since_ = clock_.mono();
+  due_ = clock_.mono() + delay;
+  to(State::Waiting);
+}
+
+}  // namespace katana::gateway

@@ -1,0 +1,79 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/core/backoff.hpp"
+#include "common/core/clock.hpp"
+#include "common/telegram/bot_api.hpp"
+#include "gateway/inbound/update.hpp"
+
+namespace katana::gateway {
+
+/// Gets updates from Telegram by long polling: one poll at a time, the next one only when the batch before is durable,
+/// so that an update is never confirmed before it is committed. Recovers from everything by itself; what it can't mend
+/// it says through `trouble()`, which /health and the heartbeat carry to the watchdog.
+///
+/// A state machine without timers of its own: whoever owns it calls `wake` at `due()`. Loop thread only.
+class Poller {
+ public:
+  /// `accept` commits a batch and calls back with success once it is durable.
+  struct Events {
+    std::function<void(std::vector<Update>, std::function<void(Result<void>)>)> accept;
+    std::function<void()> changed;  ///< `due()` may be another now
+  };
+
+  Poller(telegram::BotApi& api, const Clock& clock, Events events);
+
+  void start();
+  /// No further poll; the one under way is dropped (what it would have brought stays at Telegram).
+  void stop();
+  /// Tries again at once, whatever it was waiting for (SIGHUP).
+  void retry_now();
+  void wake();
+  [[nodiscard]] std::optional<Mono> due() const { return due_; }
+
+  /// True while polling goes well or has not failed yet.
+  [[nodiscard]] bool active() const { return state_ != State::Stopped && trouble_.empty(); }
+  /// Why updates don't come, and what to do; empty when they do.
+  [[nodiscard]] const std::string& trouble() const { return trouble_; }
+  /// Since when `trouble()` has been there without a break.
+  [[nodiscard]] std::optional<Mono> trouble_since() const { return trouble_since_; }
+  [[nodiscard]] std::optional<Mono> last_success() const { return last_success_; }
+  [[nodiscard]] Mono last_attempt_end() const { return last_attempt_end_; }
+  [[nodiscard]] std::uint64_t polls() const { return polls_; }
+  [[nodiscard]] std::uint64_t failures() const { return failures_; }
+
+ private:
+  enum class State { Stopped, Polling, Committing, ClearingWebhook, Waiting };
+
+  void poll();
+  void on_answer(telegram::ApiResult<std::string> answer);
+  void on_failure(const telegram::ApiError& error);
+  void commit(std::vector<Update> updates);
+  void clear_webhook();
+  void wait(Millis delay, std::string trouble);
+  void to(State state);
+
+  telegram::BotApi& api_;
+  const Clock& clock_;
+  Events events_;
+  UpdateParser parser_;
+  net::HttpCall call_;
+  State state_ = State::Stopped;
+  std::optional<Mono> due_;
+  std::int64_t offset_ = 0;
+  Backoff backoff_{Millis{500}, Millis{30'000}};
+  Backoff conflict_backoff_{Millis{5'000}, Millis{60'000}};
+  std::string trouble_;
+  std::optional<Mono> trouble_since_;
+  std::optional<Mono> last_success_;
+  Mono last_attempt_end_;
+  std::uint64_t polls_ = 0;
+  std::uint64_t failures_ = 0;
+};
+
+}  // namespace katana::gateway
