@@ -1,0 +1,133 @@
+#include "watchdog/incident/judge.hpp"
+
+#include <gtest/gtest.h>
+
+namespace katana::watchdog {
+namespace {
+
+class JudgeTest : public testing::Test {
+ protected:
+  bus::Heartbeat make(const std::string& instance, bool healthy = true) {
+    bus::Heartbeat b;
+    b.component = instance.substr(0, instance.find('-'));
+    b.instance = instance;
+    b.process_id = instance;
+    b.pid = 100;
+    b.state = bus::ServiceState::Ready;
+    b.healthy = healthy;
+    if (!healthy) b.unhealthy_reason = "Telegram refuses the token (401)";
+    return b;
+  }
+  void hear(const bus::Heartbeat& b) {
+    tell(roster.beat(b, clock.mono()));
+    judge.beat(b, now());
+  }
+  void tell(const Roster::Changes& changes) {
+    for (const auto& c : changes)
+      judge.changed(c, now());
+  }
+  void pass(Millis span, const std::vector<bus::Heartbeat>& beating = {}) {
+    for (Millis t{0}; t < span; t += Millis{500}) {
+      clock.advance(Millis{500});
+      for (const auto& b : beating)
+        hear(b);
+      tell(roster.tick(clock.mono()));
+      judge.tick(roster.missing(expect, clock.mono()), now());
+    }
+  }
+  Now now() const { return {clock.mono(), clock.wall()}; }
+
+  ManualClock clock;
+  std::vector<Notice> sent;
+  int ids = 0;
+  Book book{"host", [this] { return "id" + std::to_string(++ids); },
+            [this](const Notice& n) { sent.push_back(n); }};
+  Roster roster{Limits{}, [](const bus::Heartbeat&) { return false; }, clock.mono()};
+  std::map<std::string, int> expect{{"gateway", 1}, {"claude", 1}};
+  Judge judge{book, roster, expect};
+};
+
+TEST_F(JudgeTest, AQuickRestartOfAChildIsToldAndResolved) {
+  tell(roster.launched("claude", "claude-1", 100, clock.mono()));
+  hear(make("claude-1"));
+  EXPECT_TRUE(sent.empty());
+  tell(roster.exited("claude-1", 100, {0, 9}, clock.mono()));
+  clock.advance(Millis{20});
+  tell(roster.launched("claude", "claude-1", 101, clock.mono()));
+  auto fresh = make("claude-1");
+  fresh.pid = 101;
+  fresh.process_id = "b";
+  clock.advance(Millis{300});
+  hear(fresh);
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(subject(sent[0]), "CRITICAL claude-1 is down: killed by signal 9 (KILL)");
+  EXPECT_EQ(subject(sent[1]), "RESOLVED claude-1 is down: killed by signal 9 (KILL), lasted 320 ms");
+}
+
+TEST_F(JudgeTest, AGoodbyeIsAnIncidentOnlyAfterAMinute) {
+  pass(Millis{2'000}, {make("gateway"), make("claude-1")});
+  auto bye = make("claude-1");
+  bye.state = bus::ServiceState::Stopped;
+  hear(bye);
+  pass(Millis{58'000}, {make("gateway")});
+  EXPECT_TRUE(sent.empty());
+  pass(Millis{3'000}, {make("gateway")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].title, "1 of 1 expected claude processes missing for 1 min 0 s");
+  pass(Millis{2'000}, {make("gateway"), make("claude-1")});
+  EXPECT_EQ(sent.back().kind, NoticeKind::Resolved);
+}
+
+TEST_F(JudgeTest, WhatNeverCameIsAnIncident) {
+  pass(Millis{62'000}, {make("gateway")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].where, "claude");
+}
+
+TEST_F(JudgeTest, ADeadProcessIsToldOfOnceNotAsMissingToo) {
+  pass(Millis{2'000}, {make("gateway"), make("claude-1")});
+  pass(Millis{120'000}, {make("gateway")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].where, "claude-1");
+}
+
+TEST_F(JudgeTest, InstancesBeyondTheExpectedComeAndGo) {
+  pass(Millis{2'000}, {make("gateway"), make("claude-1"), make("claude-2")});
+  pass(Millis{120'000}, {make("gateway"), make("claude-1")});
+  EXPECT_TRUE(sent.empty());
+}
+
+TEST_F(JudgeTest, AnotherInstanceInTheLostOnesPlaceEndsTheIncident) {
+  pass(Millis{2'000}, {make("gateway"), make("claude-a")});
+  pass(Millis{10'000}, {make("gateway")});
+  ASSERT_EQ(sent.size(), 1u);
+  pass(Millis{2'000}, {make("gateway"), make("claude-b")});
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
+}
+
+TEST_F(JudgeTest, UnhealthIsToldWithItsReasonWhenItLasts) {
+  pass(Millis{2'000}, {make("gateway", false), make("claude-1")});
+  pass(Millis{1'000}, {make("gateway"), make("claude-1")});
+  EXPECT_TRUE(sent.empty());
+  pass(Millis{5'000}, {make("gateway", false), make("claude-1")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].title, "gateway is unhealthy: Telegram refuses the token (401)");
+  pass(Millis{1'000}, {make("gateway"), make("claude-1")});
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
+}
+
+TEST_F(JudgeTest, ABadSettingAndAFailingChannelAreNamed) {
+  judge.refused("claude", "claude-1", "ANTHROPIC_BASE_URL: not a URL\n", now());
+  EXPECT_EQ(sent.back().title, "claude-1 does not start, a setting is wrong: ANTHROPIC_BASE_URL: not a URL");
+  judge.channel_failed("telegram", Error{Code::Auth, "401 Unauthorized"}, now());
+  EXPECT_EQ(sent.back().except, "telegram");
+  EXPECT_EQ(sent.back().title, "alerts by telegram fail: auth: 401 Unauthorized");
+  judge.channel_works("telegram", now());
+  EXPECT_EQ(sent.back().except, "telegram");
+  EXPECT_EQ(sent.back().kind, NoticeKind::Resolved);
+}
+
+}  // namespace
+}  // namespace katana::watchdog

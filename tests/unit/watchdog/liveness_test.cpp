@@ -1,0 +1,211 @@
+#include <gtest/gtest.h>
+
+#include "watchdog/liveness/roster.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+using bus::ServiceState;
+
+class RosterTest : public testing::Test {
+ protected:
+  static bus::Heartbeat make(const std::string& instance, ServiceState state = ServiceState::Ready) {
+    bus::Heartbeat b;
+    b.component = instance.substr(0, instance.find('-'));
+    b.instance = instance;
+    b.process_id = instance + "/a";
+    b.pid = 100;
+    b.state = state;
+    return b;
+  }
+  /// Ticks every 250 ms for `span`, with beats of `beating` every 500 ms.
+  Roster::Changes pass(Millis span, const std::vector<bus::Heartbeat>& beating = {}) {
+    Roster::Changes all;
+    for (Millis t{0}; t < span; t += Millis{250}) {
+      now += Millis{250};
+      if (t.count() % 500 == 250)
+        for (const auto& b : beating)
+          append(all, roster.beat(b, now));
+      append(all, roster.tick(now));
+    }
+    return all;
+  }
+  static void append(Roster::Changes& to, const Roster::Changes& from) {
+    to.insert(to.end(), from.begin(), from.end());
+  }
+  State state(const std::string& instance) { return roster.find(instance)->state; }
+
+  Mono now{std::chrono::hours{1}};
+  bool exists = false;
+  Roster roster{Limits{}, [this](const bus::Heartbeat&) { return exists; }, now};
+};
+
+TEST(StateTable, IsTotalAndKeepsItsRules) {
+  for (std::size_t s = 0; s < kStates; ++s) {
+    const auto state = static_cast<State>(s);
+    EXPECT_EQ(next(state, Event::BeatReady), State::Up);
+    EXPECT_EQ(next(state, Event::BeatDraining), State::Draining);
+    EXPECT_EQ(next(state, Event::Launched), State::Starting);
+    EXPECT_EQ(next(state, Event::Exited), State::Down);
+    EXPECT_EQ(next(state, Event::Goodbye), State::Down);
+    for (std::size_t e = 0; e < kEvents; ++e)
+      EXPECT_NE(next(state, static_cast<Event>(e)), State::Unknown == state ? State::Late : State::Unknown);
+  }
+  for (const Event e : {Event::Quiet, Event::Silent, Event::Frozen})
+    EXPECT_EQ(next(State::Down, e), State::Down);
+  EXPECT_EQ(next(State::Up, Event::Quiet), State::Late);
+  EXPECT_EQ(next(State::Draining, Event::Quiet), State::Draining);
+}
+
+TEST_F(RosterTest, BeatsKeepItUp) {
+  const auto changes = pass(Millis{60'000}, {make("claude-1")});
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].to, State::Up);
+}
+
+TEST_F(RosterTest, SilenceIsLateThenDown) {
+  pass(Millis{2'000}, {make("claude-1")});
+  const auto changes = pass(Millis{4'000});
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[0].to, State::Late);
+  EXPECT_EQ(changes[1].to, State::Down);
+  EXPECT_EQ(changes[1].why, "no heartbeat for 3.0 s");
+}
+
+TEST_F(RosterTest, SilenceOfAProcessThatIsThereIsHung) {
+  exists = true;
+  pass(Millis{2'000}, {make("claude-1")});
+  EXPECT_EQ(pass(Millis{4'000}).back().to, State::Hung);
+  EXPECT_EQ(roster.beat(make("claude-1"), now).back().to, State::Up);
+}
+
+TEST_F(RosterTest, WorkWithoutProgressIsHungThoughItBeats) {
+  auto b = make("claude-1");
+  b.in_flight = 3;
+  b.progress = 7;
+  auto changes = pass(Millis{179'000}, {b});
+  EXPECT_EQ(changes.size(), 1u);
+  changes = pass(Millis{3'000}, {b});
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].to, State::Hung);
+  EXPECT_NE(changes[0].why.find("no progress for 180"), std::string::npos);
+  EXPECT_TRUE(pass(Millis{5'000}, {b}).empty());
+  b.progress = 8;
+  EXPECT_EQ(roster.beat(b, now).back().to, State::Up);
+}
+
+TEST_F(RosterTest, NothingUnderWayIsNoHangHoweverLong) {
+  auto b = make("claude-1");
+  b.queue = 5;
+  EXPECT_EQ(pass(Millis{600'000}, {b}).size(), 1u);
+}
+
+TEST_F(RosterTest, OurOwnSleepProvesNothing) {
+  pass(Millis{2'000}, {make("claude-1"), make("gateway")});
+  now += Millis{20'000};
+  EXPECT_TRUE(roster.tick(now).empty());
+  // The others need a moment after a thaw as well.
+  EXPECT_TRUE(pass(Millis{1'000}).empty());
+  EXPECT_TRUE(pass(Millis{2'000}, {make("claude-1"), make("gateway")}).empty());
+}
+
+TEST_F(RosterTest, StallsOfASecondUnderLoadAreNeverDown) {
+  // Beats come in bursts after stalls of 1 s, and our own ticks are late by up to 900 ms, for a day.
+  auto b = make("claude-1");
+  roster.beat(b, now);
+  int verdicts = 0;
+  for (int i = 0; i < 86'400 / 2; ++i) {
+    now += Millis{900};
+    for (const auto& c : roster.tick(now))
+      verdicts += c.to == State::Down || c.to == State::Hung;
+    now += Millis{1'100};
+    for (const auto& c : roster.tick(now))
+      verdicts += c.to == State::Down || c.to == State::Hung;
+    roster.beat(b, now);
+  }
+  EXPECT_EQ(verdicts, 0);
+}
+
+TEST_F(RosterTest, AChildsExitIsKnownAtOnceAndItsLastBeatsDontRaiseIt) {
+  roster.launched("claude", "claude-1", 100, now);
+  EXPECT_EQ(state("claude-1"), State::Starting);
+  roster.beat(make("claude-1"), now);
+  EXPECT_EQ(state("claude-1"), State::Up);
+  const auto changes = roster.exited("claude-1", 100, {0, 9}, now);
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].why, "killed by signal 9 (KILL)");
+  EXPECT_TRUE(roster.beat(make("claude-1"), now).empty());
+  EXPECT_EQ(state("claude-1"), State::Down);
+
+  roster.launched("claude", "claude-1", 101, now);
+  EXPECT_TRUE(roster.beat(make("claude-1"), now).empty());
+  auto fresh = make("claude-1");
+  fresh.pid = 101;
+  fresh.process_id = "b";
+  EXPECT_EQ(roster.beat(fresh, now).back().to, State::Up);
+  EXPECT_EQ(roster.find("claude-1")->restarts, 1);
+}
+
+TEST_F(RosterTest, AChildThatNeverBeatsHangsAfterTheStartLimit) {
+  roster.launched("claude", "claude-1", 100, now);
+  EXPECT_TRUE(pass(Millis{29'500}).empty());
+  EXPECT_EQ(pass(Millis{1'000}).back().to, State::Hung);
+}
+
+TEST_F(RosterTest, AnAdoptedChildIsNoRestart) {
+  roster.launched("claude", "claude-1", 100, now);
+  roster.beat(make("claude-1"), now);
+  EXPECT_EQ(roster.find("claude-1")->restarts, 0);
+  EXPECT_EQ(roster.tick(now).size(), 0u);
+}
+
+TEST_F(RosterTest, AProcessThatSomebodyElseRestartedIsNoticed) {
+  roster.beat(make("claude-1"), now);
+  auto fresh = make("claude-1");
+  fresh.process_id = "b";
+  fresh.pid = 101;
+  const auto changes = roster.beat(fresh, now);
+  ASSERT_EQ(changes.size(), 2u);
+  EXPECT_EQ(changes[0].to, State::Down);
+  EXPECT_EQ(changes[1].to, State::Up);
+  EXPECT_EQ(roster.find("claude-1")->restarts, 1);
+}
+
+TEST_F(RosterTest, AGoodbyeAndAReturnIsNoRestartThatWasNoticed) {
+  roster.beat(make("claude-1"), now);
+  const auto bye = roster.beat(make("claude-1", ServiceState::Stopped), now);
+  ASSERT_EQ(bye.size(), 1u);
+  EXPECT_TRUE(bye[0].goodbye);
+  auto fresh = make("claude-1");
+  fresh.process_id = "b";
+  EXPECT_EQ(roster.beat(fresh, now).size(), 1u);
+  EXPECT_EQ(roster.find("claude-1")->restarts, 0);
+}
+
+TEST_F(RosterTest, WhatIsExpectedAndAbsentForAMinuteIsMissing) {
+  const std::map<std::string, int> expect{{"gateway", 1}, {"claude", 2}};
+  EXPECT_TRUE(roster.missing(expect, now).empty());
+  pass(Millis{59'000}, {make("claude-1")});
+  EXPECT_TRUE(roster.missing(expect, now).empty());
+  pass(Millis{1'500}, {make("claude-1")});
+  const auto missing = roster.missing(expect, now);
+  EXPECT_EQ(missing.at("gateway"), 1);
+  EXPECT_EQ(missing.at("claude"), 1);
+  pass(Millis{1'000}, {make("claude-1"), make("claude-2"), make("gateway")});
+  EXPECT_TRUE(roster.missing(expect, now).empty());
+}
+
+TEST_F(RosterTest, AStrangerIsForgottenAnHourAfterItsEnd) {
+  roster.beat(make("claude-9"), now);
+  pass(Millis{3'700'000});
+  EXPECT_EQ(roster.find("claude-9"), nullptr);
+}
+
+TEST_F(RosterTest, HoldsABoundedNumber) {
+  for (int i = 0; i < 2'000; ++i)
+    roster.beat(make("claude-" + std::to_string(i)), now);
+  EXPECT_EQ(roster.members().size(), Roster::kMaxMembers);
+}
+
+}  // namespace
+}  // namespace katana::watchdog

@@ -1,0 +1,170 @@
+#include "watchdog/incident/judge.hpp"
+
+#include "common/core/text.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+constexpr std::size_t kLine = 300;  // UTF-16 units of foreign text in a notice
+
+std::string process_key(const std::string& instance) {
+  return "process:" + instance;
+}
+std::string health_key(const std::string& instance) {
+  return "health:" + instance;
+}
+std::string expect_key(const std::string& component) {
+  return "expect:" + component;
+}
+std::string channel_key(const std::string& channel) {
+  return "channel:" + channel;
+}
+
+std::string line_of(std::string_view s) {
+  return text::shorten(text::trim(text::one_line(text::sanitize(s))), kLine);
+}
+
+Severity severity_of(const std::string& component) {
+  return component == "watchdog" ? Severity::Warning : Severity::Critical;
+}
+
+}  // namespace
+
+std::string effect_of(const std::string& component) {
+  if (component == "gateway")
+    return "nobody gets an answer; messages wait at Telegram and are answered once it is back";
+  if (component == "claude" || component == "openai")
+    return "answers of this provider wait, or come from another worker; none is lost";
+  if (component == "watchdog") return "none; nobody was watching in between";
+  return "";
+}
+
+bool Judge::wanted(const Change& change) const {
+  const Member* m = roster_.find(change.instance);
+  if (m && m->child) return true;
+  if (expect_.empty()) return true;
+  const auto it = expect_.find(change.component);
+  // Instances beyond what is expected come and go freely.
+  return it != expect_.end() && roster_.count_present(change.component) < it->second;
+}
+
+void Judge::changed(const Change& change, Now now) {
+  switch (change.to) {
+    case State::Hung:
+    case State::Down:
+      down(change, now);
+      break;
+    case State::Up:
+      book_.resolve(process_key(change.instance), now);
+      break;
+    default:
+      break;
+  }
+}
+
+void Judge::down(const Change& change, Now now) {
+  const std::string key = process_key(change.instance);
+  if (change.goodbye && !book_.is_open(key)) return;  // in good order; `missing` tells if it stays away
+  if (!book_.is_open(key) && !wanted(change)) return;
+  const Member* m = roster_.find(change.instance);
+  Report report;
+  report.key = key;
+  report.severity = severity_of(change.component);
+  report.component = change.component;
+  report.where = change.instance;
+  report.title = change.instance + (change.to == State::Hung ? " hangs: " : " is down: ") + change.why;
+  report.effect = effect_of(change.component);
+  if (m) {
+    report.restarts = m->restarts;
+    if (m->beat) report.last_error = line_of(m->beat->last_error);
+  }
+  book_.open(std::move(report), now);
+}
+
+void Judge::beat(const bus::Heartbeat& beat, Now now) {
+  if (beat.state != bus::ServiceState::Ready) return;
+  if (beat.healthy) {
+    unhealthy_since_.erase(beat.instance);
+    book_.resolve(health_key(beat.instance), now);
+    return;
+  }
+  const auto [it, fresh] = unhealthy_since_.try_emplace(beat.instance, now.mono);
+  if (now.mono - it->second < kUnhealthy) return;
+  Report report;
+  report.key = health_key(beat.instance);
+  report.severity = severity_of(beat.component);
+  report.component = beat.component;
+  report.where = beat.instance;
+  report.title = beat.instance + " is unhealthy: " +
+                 (beat.unhealthy_reason.empty() ? "it gives no reason" : line_of(beat.unhealthy_reason));
+  report.effect =
+      beat.component == "gateway" ? "messages may wait without an answer" : effect_of(beat.component);
+  report.last_error = line_of(beat.last_error);
+  book_.open(std::move(report), now);
+}
+
+void Judge::tick(const std::map<std::string, int>& missing, Now now) {
+  for (const auto& [component, wanted_count] : expect_) {
+    const std::string key = expect_key(component);
+    const auto it = missing.find(component);
+    int lack = it == missing.end() ? 0 : it->second;
+    // A process whose own incident is open is told of already.
+    for (const auto& [name, m] : roster_.members())
+      if (m.component == component && m.state == State::Down && book_.is_open(process_key(name))) --lack;
+    if (lack <= 0) {
+      book_.resolve(key, now);
+      continue;
+    }
+    book_.open({key, severity_of(component), component, component,
+                std::to_string(lack) + " of " + std::to_string(wanted_count) + " expected " + component +
+                    " processes missing for " + human(roster_.limits().expected),
+                effect_of(component)},
+               now);
+  }
+  // A lost process nobody waits for any more: others took its place, or it was dropped from the list.
+  std::vector<std::string> over;
+  for (const auto& [key, incident] : book_.open_incidents()) {
+    if (key.rfind("process:", 0) != 0) continue;
+    const Member* m = roster_.find(incident.report.where);
+    if (m && (m->child || m->state != State::Down)) continue;
+    const auto it = expect_.find(incident.report.component);
+    if (it != expect_.end() && roster_.count_present(it->first) >= it->second) over.push_back(key);
+  }
+  for (const std::string& key : over)
+    book_.resolve(key, now);
+}
+
+void Judge::refused(const std::string& component, const std::string& instance, const std::string& line,
+                    Now now) {
+  book_.open({process_key(instance), Severity::Critical, component, instance,
+              instance + " does not start, a setting is wrong: " + line_of(line), effect_of(component)},
+             now);
+}
+
+void Judge::off(const std::string& instance, Now now) {
+  book_.resolve(process_key(instance), now);
+}
+
+void Judge::replaced(const std::string& how, Now now) {
+  book_.open({process_key("watchdog"), Severity::Warning, "watchdog", "watchdog", "watchdog was down: " + how,
+              effect_of("watchdog")},
+             now);
+}
+
+void Judge::serving(Now now) {
+  book_.resolve(process_key("watchdog"), now);
+}
+
+void Judge::channel_failed(const std::string& channel, const Error& error, Now now) {
+  book_.open({channel_key(channel), Severity::Warning, "channel", channel,
+              "alerts by " + channel + " fail: " + std::string(katana::to_string(error.code)) + ": " +
+                  line_of(error.detail),
+              "none; alerts of that channel wait and are sent when it works again", "", 0, channel},
+             now);
+}
+
+void Judge::channel_works(const std::string& channel, Now now) {
+  book_.resolve(channel_key(channel), now);
+}
+
+}  // namespace katana::watchdog

@@ -1,0 +1,187 @@
+#include "watchdog/liveness/roster.hpp"
+
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+namespace katana::watchdog {
+namespace {
+
+Event event_of(bus::ServiceState state) {
+  switch (state) {
+    case bus::ServiceState::Starting:
+      return Event::BeatStarting;
+    case bus::ServiceState::Ready:
+      return Event::BeatReady;
+    case bus::ServiceState::Draining:
+      return Event::BeatDraining;
+    case bus::ServiceState::Stopped:
+      return Event::Goodbye;
+  }
+  return Event::BeatStarting;
+}
+
+std::string seconds(Millis span) {
+  const auto tenths = span.count() / 100;
+  return std::to_string(tenths / 10) + "." + std::to_string(tenths % 10) + " s";
+}
+
+Millis between(Mono from, Mono to) {
+  return std::chrono::duration_cast<Millis>(to - from);
+}
+
+}  // namespace
+
+std::string describe(const Ending& ending) {
+  if (ending.signal == 0) return "exit status " + std::to_string(ending.status);
+  const char* name = sigabbrev_np(ending.signal);
+  return "killed by signal " + std::to_string(ending.signal) + (name ? " (" + std::string(name) + ")" : "");
+}
+
+Roster::Roster(Limits limits, std::function<bool(const bus::Heartbeat&)> exists, Mono now)
+    : limits_(limits), exists_(std::move(exists)), last_tick_(now) {}
+
+Member& Roster::member(const std::string& component, const std::string& instance, Mono now) {
+  auto [it, fresh] = members_.try_emplace(instance);
+  if (fresh) {
+    it->second.component = component;
+    it->second.instance = instance;
+    it->second.since = it->second.heard = it->second.moved = now;
+  }
+  return it->second;
+}
+
+void Roster::apply(Member& m, Event event, std::string why, Mono now, Changes& out) {
+  const State to = next(m.state, event);
+  if (to == m.state) return;
+  out.push_back({m.component, m.instance, m.state, to, std::move(why), event == Event::Goodbye});
+  m.state = to;
+  m.since = now;
+}
+
+Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
+  Changes out;
+  if (beat.instance.empty() || (members_.size() >= kMaxMembers && members_.count(beat.instance) == 0))
+    return out;
+  Member& m = member(beat.component, beat.instance, now);
+  if (m.buried != 0 && m.buried == beat.pid) return out;
+  const bool another = m.beat && m.beat->process_id != beat.process_id;
+  if (another && present(m.state) && !m.child) {
+    // Somebody else restarted it faster than silence could tell.
+    ++m.restarts;
+    apply(m, Event::Exited, "a new process took its place, without a goodbye of the old one", now, out);
+  } else if (another && !m.child && !m.said_goodbye) {
+    ++m.restarts;
+  }
+  const bool moves = !m.beat || another || beat.in_flight == 0 || beat.progress != m.beat->progress;
+  m.component = beat.component;
+  m.pid = beat.pid;
+  m.heard = now;
+  if (moves) m.moved = now;
+  if (!beat.metrics.empty()) m.metrics = std::exchange(beat.metrics, {});
+  m.beat = std::move(beat);
+  const Event event = event_of(m.beat->state);
+  m.said_goodbye = event == Event::Goodbye;
+  if (event == Event::BeatReady && stuck(m, now)) return out;  // its tick will say so, or has said it
+  apply(m, event, event == Event::Goodbye ? "it said goodbye" : "heard", now, out);
+  return out;
+}
+
+Roster::Changes Roster::launched(const std::string& component, const std::string& instance, std::int64_t pid,
+                                 Mono now) {
+  Changes out;
+  Member& m = member(component, instance, now);
+  // The restart count is of new processes in an old one's place; an adopted child is neither.
+  if (m.child && m.pid != pid) ++m.restarts;
+  m.child = true;
+  m.pid = pid;
+  if (m.buried == pid) m.buried = 0;
+  m.said_goodbye = false;
+  m.heard = m.moved = now;
+  m.beat.reset();
+  apply(m, Event::Launched, "launched", now, out);
+  return out;
+}
+
+Roster::Changes Roster::exited(const std::string& instance, std::int64_t pid, const Ending& ending,
+                               Mono now) {
+  Changes out;
+  const auto it = members_.find(instance);
+  if (it == members_.end()) return out;
+  it->second.buried = pid;
+  apply(it->second, Event::Exited, describe(ending), now, out);
+  return out;
+}
+
+bool Roster::stuck(const Member& m, Mono now) const {
+  return m.beat && m.beat->state == bus::ServiceState::Ready && m.beat->in_flight > 0 &&
+         between(m.moved, now) >= limits_.stuck;
+}
+
+void Roster::judge(Member& m, Mono now, Changes& out) {
+  if (!present(m.state)) return;
+  const Millis silence = between(m.heard, now);
+  if (silence >= (m.beat ? limits_.gone : limits_.start)) {
+    const bool there = m.child || (m.beat && exists_(*m.beat));
+    apply(m, there ? Event::Frozen : Event::Silent,
+          "no heartbeat for " + seconds(silence) + (there ? ", and the process is still there" : ""), now,
+          out);
+  } else if (stuck(m, now)) {
+    apply(m, Event::Frozen,
+          "no progress for " + seconds(between(m.moved, now)) + " with " + std::to_string(m.beat->in_flight) +
+              " under way",
+          now, out);
+  } else if (m.beat && silence >= limits_.late) {
+    apply(m, Event::Quiet, "no heartbeat for " + seconds(silence), now, out);
+  }
+}
+
+Roster::Changes Roster::tick(Mono now) {
+  Changes out;
+  const bool we_slept = between(last_tick_, now) >= limits_.own_lag;
+  last_tick_ = now;
+  if (we_slept) {
+    // Beats may still wait to be read, and after a frozen machine thaws the others need a moment too:
+    // everybody gets a fresh start.
+    for (auto& [name, m] : members_)
+      if (present(m.state)) m.heard = m.moved = now;
+    for (auto& [component, since] : short_since_)
+      since = now;
+    return out;
+  }
+  for (auto it = members_.begin(); it != members_.end();) {
+    Member& m = it->second;
+    judge(m, now, out);
+    const bool stale = m.state == State::Down && !m.child && now - m.since >= limits_.forget;
+    it = stale ? members_.erase(it) : std::next(it);
+  }
+  return out;
+}
+
+int Roster::count_present(const std::string& component) const {
+  int n = 0;
+  for (const auto& [name, m] : members_)
+    if (m.component == component && (present(m.state) || m.state == State::Hung)) ++n;
+  return n;
+}
+
+std::map<std::string, int> Roster::missing(const std::map<std::string, int>& expect, Mono now) {
+  std::map<std::string, int> out;
+  for (const auto& [component, wanted] : expect) {
+    const int lack = wanted - count_present(component);
+    if (lack <= 0) {
+      short_since_.erase(component);
+      continue;
+    }
+    const auto [it, fresh] = short_since_.try_emplace(component, now);
+    if (now - it->second >= limits_.expected) out[component] = lack;
+  }
+  return out;
+}
+
+const Member* Roster::find(const std::string& instance) const {
+  const auto it = members_.find(instance);
+  return it == members_.end() ? nullptr : &it->second;
+}
+
+}  // namespace katana::watchdog
