@@ -1,0 +1,335 @@
+#include "watchdog/supervisor/parent.hpp"
+
+#include <algorithm>
+#include <fstream>
+
+#include <fcntl.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/core/id.hpp"
+#include "common/core/text.hpp"
+#include "common/log/log.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+std::shared_ptr<spdlog::logger> log() {
+  static const auto logger = log::room("up");
+  return logger;
+}
+
+bool ignored(int signo) {
+  struct sigaction action {};
+  return sigaction(signo, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
+}  // namespace
+
+/// A program and, while it lives, its process and the pipe of its output.
+struct Parent::Process {
+  Program program;
+  loop::Child child{};
+  std::int64_t pid = 0;
+  Mono started{};
+  int pipe = -1;
+  loop::Handle pipe_watch{};
+  std::string partial{};
+  std::string last_line{};
+
+  [[nodiscard]] bool alive() const { return pid != 0; }
+};
+
+Parent::Parent(loop::Loop& loop, const Clock& clock, std::vector<Program> programs, Program watchdog,
+               int output_fd)
+    : loop_(loop), clock_(clock), output_(loop, output_fd) {
+  for (auto& program : programs) {
+    programs_.push_back(std::make_unique<Process>());
+    programs_.back()->program = std::move(program);
+  }
+  watchdog_ = std::make_unique<Process>();
+  watchdog_->program = std::move(watchdog);
+}
+
+Parent::~Parent() {
+  for (const auto& p : programs_)
+    if (p->pipe >= 0) close(p->pipe);
+  if (watchdog_->pipe >= 0) close(watchdog_->pipe);
+  if (socket_ >= 0) close(socket_);
+}
+
+int Parent::run() {
+  prctl(PR_SET_CHILD_SUBREAPER, 1);
+  // Stopped from the keyboard we would hold everybody's output, and in time everybody.
+  std::signal(SIGTSTP, SIG_IGN);
+  for (const int signo : {SIGINT, SIGTERM, SIGHUP})
+    if (!ignored(signo)) signals_.push_back(loop_.on_signal(signo, [this](int s) { stop(s); }));
+  signals_.push_back(loop_.on_signal(SIGCHLD, [this](int) { reap_strangers(); }));
+  tick_ = loop_.every(Millis{1'000}, [this] { check_watchdog(); });
+  checked_ = clock_.mono();
+  start_watchdog();
+  loop_.run();
+  kill_strangers();
+  output_.drain(Millis{1'000});
+  return status_;
+}
+
+// ---- processes
+// --------------------------------------------------------------------------------------------------
+
+void Parent::spawn(Process& p, int stdin_fd) {
+  int ends[2] = {-1, -1};
+  if (pipe2(ends, O_CLOEXEC) != 0)
+    return log()->error("no pipe for {}: {}", p.program.name, std::strerror(errno));
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  loop::ChildSpec spec{p.program.argv, p.program.env, stdin_fd, ends[1], ends[1]};
+  auto child = loop_.spawn(spec, [this, &p](loop::Exit exit) { ended(p, exit); });
+  close(ends[1]);
+  p.last_line.clear();
+  p.partial.clear();
+  if (!child) {
+    close(ends[0]);
+    log()->error("{}: {}", p.program.name, child.error().detail);
+    return;
+  }
+  p.child = std::move(*child);
+  p.pid = p.child.pid();
+  p.started = clock_.mono();
+  p.pipe = ends[0];
+  p.pipe_watch = loop_.watch(p.pipe, loop::Io::Read, [this, &p](loop::Ready) { read_output(p); });
+}
+
+void Parent::read_output(Process& p) {
+  char buffer[16 << 10];
+  for (;;) {
+    const ssize_t n = read(p.pipe, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) break;
+    p.partial.append(buffer, static_cast<std::size_t>(n));
+    std::size_t from = 0;
+    for (std::size_t end; (end = p.partial.find('\n', from)) != std::string::npos; from = end + 1) {
+      p.last_line.assign(p.partial, from, end - from);
+      output_.line(p.last_line);
+    }
+    p.partial.erase(0, from);
+    if (p.partial.size() > (64 << 10)) output_.line(std::exchange(p.partial, {}));
+  }
+  if (!p.partial.empty()) output_.line(p.last_line = std::exchange(p.partial, {}));
+  p.pipe_watch.reset();
+  close(std::exchange(p.pipe, -1));
+}
+
+void Parent::start(Process& p) {
+  if (p.alive() || stopping_) return;
+  // What a grandchild of the former process still holds open is of no interest any more.
+  p.pipe_watch.reset();
+  if (p.pipe >= 0) close(std::exchange(p.pipe, -1));
+  spawn(p, -1);
+  if (p.alive())
+    tell(Running{p.program.name, p.pid, Millis{0}});
+  else
+    tell(Exited{p.program.name, 0, {127, 0}, "it can't be started"});
+}
+
+void Parent::ended(Process& p, loop::Exit exit) {
+  if (p.pipe >= 0) read_output(p);
+  const Ending ending{exit.status, exit.signal};
+  const Exited message{p.program.name, p.pid, ending,
+                       ending.signal == 0 && ending.status == 2 ? p.last_line : std::string()};
+  const Running was{p.program.name, p.pid, std::chrono::duration_cast<Millis>(clock_.mono() - p.started)};
+  p.pid = 0;
+  if (stopping_)
+    log()->info("{} has stopped: {}", p.program.name, describe(ending));
+  else
+    log()->warn("{} has ended: {}", p.program.name, describe(ending));
+  if (&p == watchdog_.get()) {
+    watchdog_ended(ending);
+  } else if (socket_ >= 0) {
+    tell(message);
+  } else {
+    untold_.emplace_back(was);
+    untold_.emplace_back(message);
+  }
+  if (stopping_) stop_next();
+}
+
+/// Processes that our children left behind, such as an alert command that still runs: as the subreaper we
+/// inherit them, and libuv reaps only what it started.
+std::vector<pid_t> Parent::strangers() const {
+  std::vector<pid_t> out;
+  std::ifstream children("/proc/self/task/" + std::to_string(getpid()) + "/children");
+  for (pid_t pid = 0; children >> pid;) {
+    const bool ours = pid == watchdog_->pid || std::any_of(programs_.begin(), programs_.end(),
+                                                           [&](const auto& p) { return p->pid == pid; });
+    if (!ours) out.push_back(pid);
+  }
+  return out;
+}
+
+void Parent::reap_strangers() {
+  for (const pid_t pid : strangers())
+    waitpid(pid, nullptr, WNOHANG);
+}
+
+void Parent::kill_strangers() {
+  for (const pid_t pid : strangers()) {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+  }
+}
+
+// ---- the watchdog
+// -----------------------------------------------------------------------------------------------
+
+void Parent::start_watchdog() {
+  int ends[2] = {-1, -1};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+    return log()->error("no socket for the watchdog: {}", std::strerror(errno));
+  fcntl(ends[0], F_SETFL, O_NONBLOCK);
+  spawn(*watchdog_, ends[1]);
+  close(ends[1]);
+  heard_ = clock_.mono();
+  aborted_ = false;
+  if (!watchdog_->alive()) {
+    close(ends[0]);
+    return watchdog_ended({127, 0});
+  }
+  socket_ = ends[0];
+  lines_ = {};
+  socket_watch_ = loop_.watch(socket_, loop::Io::Read, [this](loop::Ready) { hear(); });
+  if (replaced_) tell(*std::exchange(replaced_, {}));
+  for (const auto& p : programs_) {
+    tell(Planned{p->program.name, p->program.component});
+    if (p->alive())
+      tell(Running{p->program.name, p->pid, std::chrono::duration_cast<Millis>(clock_.mono() - p->started)});
+  }
+  for (const auto& message : std::exchange(untold_, {}))
+    tell(message);
+  tell(Begin{});
+}
+
+void Parent::watchdog_ended(const Ending& ending) {
+  socket_watch_.reset();
+  if (socket_ >= 0) close(std::exchange(socket_, -1));
+  if (stopping_) return;
+  if (ending.signal == 0 && ending.status == 2) {
+    log()->error("the watchdog refuses its settings; stopping");
+    status_ = 2;
+    return stop(0);
+  }
+  replaced_ = Replaced{0, ending};
+  const auto lived = std::chrono::duration_cast<Millis>(clock_.mono() - watchdog_->started);
+  restart_timer_ = loop_.after(restart_.next(lived, random_u64()), [this] { start_watchdog(); });
+}
+
+void Parent::tell(const FromParent& message) {
+  if (socket_ < 0) return;
+  const std::string line = to_line(message);
+  // Its socket holds hundreds of lines. A watchdog that reads none of them is killed for its silence.
+  if (send(socket_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+      static_cast<ssize_t>(line.size()))
+    log()->warn("the watchdog can't be told: {}", text::one_line(line));
+}
+
+void Parent::hear() {
+  char buffer[4096];
+  const ssize_t n = recv(socket_, buffer, sizeof buffer, MSG_DONTWAIT);
+  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (n <= 0) return socket_watch_.reset();  // its exit follows
+  heard_ = clock_.mono();
+  std::vector<FromWatchdog> messages;
+  const auto fed = lines_.feed({buffer, static_cast<std::size_t>(n)}, [&](std::string_view line) {
+    if (auto message = parse_from_watchdog(line))
+      messages.push_back(std::move(*message));
+    else
+      log()->warn("from the watchdog: {}", message.error().detail);
+  });
+  if (!fed) log()->warn("from the watchdog: {}", fed.error().detail);
+  for (const auto& message : messages)
+    obey(message);
+}
+
+void Parent::obey(const FromWatchdog& message) {
+  const auto* order = std::get_if<Order>(&message);
+  if (!order || stopping_) return;
+  const auto it = std::find_if(programs_.begin(), programs_.end(),
+                               [&](const auto& p) { return p->program.name == order->name; });
+  if (it == programs_.end())
+    return log()->warn("the watchdog orders something about {}, which isn't ours", order->name);
+  Process& p = **it;
+  if (order->kind == Order::Kind::Start) return start(p);
+  log()->warn("{} gets signal {}", order->name, order->signal);
+  p.child.signal(order->signal);
+}
+
+void Parent::check_watchdog() {
+  const Mono now = clock_.mono();
+  const bool we_slept = now - checked_ >= Millis{2'000};
+  checked_ = now;
+  if (!watchdog_->alive() || stopping_) return;
+  if (we_slept) heard_ = now;
+  if (now - heard_ < kSilence) return;
+  log()->error("the watchdog is silent: {}", aborted_ ? "killed" : "aborted");
+  watchdog_->child.signal(std::exchange(aborted_, true) ? SIGKILL : SIGABRT);
+}
+
+// ---- the stop
+// ---------------------------------------------------------------------------------------------------
+
+/// Who stops next: the gateway, whose answers need the workers to finish; then the workers; the watchdog
+/// last.
+std::vector<Parent::Process*> Parent::stage() const {
+  std::vector<Process*> gateways, others;
+  for (const auto& p : programs_)
+    if (p->alive()) (p->program.component == "gateway" ? gateways : others).push_back(p.get());
+  if (!gateways.empty()) return gateways;
+  if (!others.empty()) return others;
+  if (watchdog_->alive()) return {watchdog_.get()};
+  return {};
+}
+
+void Parent::stop(int signo) {
+  if (std::exchange(stopping_, true)) {
+    if (signo != 0) kill_all();
+    return;
+  }
+  if (signo != 0) log()->info("stopping, as signal {} asks; a second one stops at once", signo);
+  restart_timer_.reset();
+  tell(Stopping{});
+  stop_next();
+}
+
+void Parent::stop_next() {
+  const auto next = stage();
+  if (next.empty()) {
+    log()->info("everything has stopped");
+    return loop_.stop();
+  }
+  if (std::find_first_of(next.begin(), next.end(), told_.begin(), told_.end()) != next.end()) return;
+  told_ = next;
+  signal_all(next, SIGTERM);
+  stop_timer_ = loop_.after(kStopLimit, [this] {
+    const auto late = stage();
+    for (const auto* p : late)
+      log()->error("{} doesn't stop: killed", p->program.name);
+    signal_all(late, SIGKILL);
+  });
+}
+
+void Parent::signal_all(const std::vector<Process*>& stage, int signo) {
+  for (const auto* p : stage)
+    p->child.signal(signo);
+}
+
+void Parent::kill_all() {
+  log()->warn("stopping at once");
+  status_ = 130;
+  for (const auto& p : programs_)
+    if (p->alive()) kill(-static_cast<pid_t>(p->pid), SIGKILL);
+  if (watchdog_->alive()) kill(-static_cast<pid_t>(watchdog_->pid), SIGKILL);
+}
+
+}  // namespace katana::watchdog
