@@ -20,12 +20,12 @@ struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  ///< "Name: value"
   std::string body;
-  Secret proxy;                         ///< `http://…` or `socks5h://…`; empty: none (the environment's is ignored)
-  bool allow_plain = false;             ///< `http://` is refused unless the operator set such a base URL
-  Millis connect_timeout{5'000};        ///< DNS, TCP and TLS
-  Millis total_timeout{60'000};         ///< everything; 0: none
-  Millis stall_timeout{0};              ///< longest silence once the request is sent; 0: none. Whole seconds.
-  std::size_t max_body = 8 << 20;       ///< bytes of answer; above it the call ends as Malformed
+  Secret proxy;              ///< `http://…` or `socks5h://…`; empty: none (the environment's is ignored)
+  bool allow_plain = false;  ///< `http://` is refused unless the operator set such a base URL
+  Millis connect_timeout{5'000};   ///< DNS, TCP and TLS
+  Millis total_timeout{60'000};    ///< everything; 0: none
+  Millis stall_timeout{0};         ///< longest silence once the request is sent; 0: none. Whole seconds.
+  std::size_t max_body = 8 << 20;  ///< bytes of answer; above it the call ends as Malformed
 };
 
 struct HttpHead {
@@ -40,15 +40,16 @@ struct HttpResponse {
   std::string body;  ///< empty when on_data took it
 };
 
-/// Callbacks of a call, on the loop, never inside `start`. `on_done` comes exactly once unless the call is dropped
-/// before. Any HTTP status is a success here: what it means is the caller's protocol.
+/// Callbacks of a call, on the loop, never inside `start`. `on_done` comes exactly once unless the call is
+/// dropped before. Any HTTP status is a success here: what it means is the caller's protocol.
 struct HttpEvents {
-  std::function<void(const HttpHead&)> on_head;      ///< optional
-  std::function<void(std::string_view)> on_data;     ///< optional: the body in pieces, as they arrive
+  std::function<void(const HttpHead&)> on_head;   ///< optional
+  std::function<void(std::string_view)> on_data;  ///< optional: the body in pieces, as they arrive
   std::function<void(Result<HttpResponse>)> on_done;
 };
 
-/// A call under way. Dropping it ends it: the connection is closed and no callback follows (also from inside one).
+/// A call under way. Dropping it ends it: the connection is closed and no callback follows (also from inside
+/// one).
 class HttpCall {
  public:
   struct State {

@@ -40,13 +40,14 @@ struct ServerResponse {
 };
 
 /// The small HTTP server of every process (/live, /health, /metrics, the status page, webhooks), over
-/// libmicrohttpd's epoll descriptor on our loop: no thread of its own. At most 64 connections, 1 MiB a body, 10 s
-/// idle. Handlers run on the loop and must not block.
+/// libmicrohttpd's epoll descriptor on our loop: no thread of its own. At most 64 connections, 1 MiB a body,
+/// 10 s idle. Handlers run on the loop and must not block.
 class HttpServer {
  public:
   using Handler = std::function<ServerResponse(const ServerRequest&)>;
   /// `address` is `host:port`, `[v6]:port`; port 0 takes a free one.
-  static Result<std::unique_ptr<HttpServer>> listen(loop::Loop& loop, const std::string& address, Handler handler);
+  static Result<std::unique_ptr<HttpServer>> listen(loop::Loop& loop, const std::string& address,
+                                                    Handler handler);
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

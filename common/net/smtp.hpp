@@ -15,8 +15,9 @@ struct Mail {
   std::string url;  ///< `smtp://host:587` (STARTTLS is required) or `smtps://host:465`
   std::string user;
   Secret password;
-  bool allow_plain = false;  ///< only for loopback without a password: TLS is then used when offered, not required
-  std::string from;          ///< envelope sender, address alone
+  bool allow_plain =
+      false;         ///< only for loopback without a password: TLS is then used when offered, not required
+  std::string from;  ///< envelope sender, address alone
   std::vector<std::string> to;
   std::string message;
   std::string ca_file{};  ///< extra trust anchor; empty: the system's

@@ -1,0 +1,31 @@
+#include "common/net/curl_client.hpp"
+
+#include "common/net/http_transfer.hpp"
+#include "common/net/mail_transfer.hpp"
+
+namespace katana::net {
+
+struct CurlClient::Impl {
+  explicit Impl(loop::Loop& loop) : engine(loop) {}
+  EasyPool pool;  // outlives the engine, which gives it the handles of what still runs
+  CurlEngine engine;
+};
+
+CurlClient::CurlClient(loop::Loop& loop) : impl_(std::make_unique<Impl>(loop)) {}
+
+CurlClient::~CurlClient() = default;
+
+HttpCall CurlClient::start(HttpRequest request, HttpEvents events) {
+  auto transfer =
+      std::make_shared<HttpTransfer>(impl_->engine, impl_->pool, std::move(request), std::move(events));
+  transfer->begin();
+  return HttpCall(std::move(transfer));
+}
+
+HttpCall CurlClient::send(Mail mail, std::function<void(Result<std::string>)> on_done) {
+  auto transfer = std::make_shared<MailTransfer>(impl_->engine, std::move(mail), std::move(on_done));
+  transfer->begin();
+  return HttpCall(std::move(transfer));
+}
+
+}  // namespace katana::net
