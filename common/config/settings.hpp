@@ -65,20 +65,23 @@ struct Alerts {
   Secret smtp_password;
   std::string email_from;
   std::vector<std::string> email_to;
+  bool smtp_may_be_plain =
+      false;                 ///< `smtp://` on loopback and no password: TLS is used if offered, not required
   std::string smtp_ca_file;  ///< SMTP_CA_FILE: an extra trust anchor for a private mail server
   Secret command;
   Secret webhook_url;
   Secret deadman_url;
 };
 
-/// Every setting of interface.md, checked. Made once at start, immutable after; a process gets the same struct with
-/// only its own secrets filled (see `secrets_of`). Durations and sizes are in the unit that the type tells.
+/// Every setting, checked. Made once at start, immutable after; a process gets the same struct with only its
+/// own part filled (see names.cpp for who reads what). Durations and sizes are in the unit that the type
+/// tells.
 struct Settings {
   Telegram telegram;
   Provider claude;
   Provider openai;
-  std::string default_provider;        ///< "claude" or "openai"; empty when neither is on
-  std::vector<std::string> fallback;   ///< empty: off
+  std::string default_provider;       ///< "claude" or "openai"; empty when neither is on
+  std::vector<std::string> fallback;  ///< empty: off
   std::string models_file;
 
   Access access = Access::Pairing;
@@ -93,7 +96,7 @@ struct Settings {
 
   std::string state_dir;
   std::string run_dir;
-  Secret store;               ///< `sqlite:PATH` or `postgresql://…`
+  Secret store;                  ///< `sqlite:PATH` or `postgresql://…`
   std::vector<std::string> bus;  ///< gateway endpoints: one for the gateway, one or more for a worker
   std::string watch;
   std::string keys_dir;
@@ -114,7 +117,8 @@ struct Settings {
   int openai_workers = 1;
   std::string instance;  ///< KATANA_INSTANCE: this process's name among its kind, such as `claude-2`
 
-  std::vector<std::string> warnings;  ///< unknown names, near misses, readable secret files under /run/secrets
+  std::vector<std::string>
+      warnings;  ///< unknown names, near misses, readable secret files under /run/secrets
 };
 
 /// Name → value, as merged from the process's environment over the `.env` file.
@@ -122,17 +126,27 @@ using Environment = std::map<std::string, std::string>;
 
 /// The process's own environment.
 Environment process_environment();
+/// `process` over `file`: a name set in the process hides the file's, also when one of them is the `_FILE`
+/// form.
+Environment merged(const Environment& process, const Environment& file);
 
-/// Reads a `.env` file (KEY=VALUE, quotes, `#` comments, `export ` allowed). The error names line and reason. Refuses a
-/// file over 1 MiB.
+/// Reads a `.env` file (KEY=VALUE, quotes, `#` comments, `export ` allowed). The error names line and reason.
+/// Refuses a file over 1 MiB.
 Result<Environment> read_env_file(const std::string& path);
 Result<Environment> parse_env(std::string_view text, const std::string& name);
 
-/// Checks everything that `program` uses and fills it in. An error's detail is one line that names the setting and the
-/// mend, for exit status 2.
+/// Checks everything that `program` uses and fills it in. An error's detail is one line that names the
+/// setting and the mend, for exit status 2. `Program::Tool` is lenient: what is wrong or missing becomes a
+/// warning and the default stands.
 Result<Settings> load(Program program, const Environment& env);
+/// Every problem that `load` would stop at, not the first alone: for `katana check-config` and `doctor`.
+std::vector<std::string> problems_of(Program program, const Environment& env);
 
-/// The names (of interface.md) that a program may see: what `katana up` hands to each child.
+/// Every secret that `settings` holds, for `log::hide`.
+std::vector<Secret> secrets_of(const Settings& settings);
+
+/// The names that a program may see, each secret's `_FILE` form and the few names of the system that every
+/// program needs (PATH, TZ …) included: what `katana up` hands to each child.
 std::vector<std::string> names_of(Program program);
 
 }  // namespace katana::config

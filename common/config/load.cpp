@@ -1,0 +1,207 @@
+#include <filesystem>
+
+#include "common/config/reader.hpp"
+
+namespace katana::config {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kLocalState = "state";  // beside the caller: where `katana up` keeps its state
+constexpr std::string_view kLongestSocketName = "/watchdog.sock";
+constexpr std::size_t kLongestSocketPath = 107;
+
+Result<std::string> parse_page_token(std::string_view text) {
+  constexpr std::size_t kShortest = 16;
+  if (text.size() < kShortest)
+    return fail(Code::Rejected, "too short to keep others out; use 16 characters or more");
+  return std::string(text);
+}
+
+Result<std::string> parse_store(std::string_view text, const std::string& state_dir) {
+  constexpr std::string_view kSqlite = "sqlite:";
+  if (text.starts_with("postgresql://") || text.starts_with("postgres://")) return std::string(text);
+  const auto path = text.starts_with(kSqlite) ? text.substr(kSqlite.size()) : std::string_view();
+  if (path.empty()) return fail(Code::Rejected, "write sqlite:PATH or postgresql://host/database");
+  return std::string(kSqlite) + (fs::path(state_dir) / fs::path(path)).lexically_normal().string();
+}
+
+void read_places(Reader& in, Settings& s) {
+  const auto state = in.text("KATANA_STATE_DIR");
+  const auto run = in.text("KATANA_RUN_DIR");
+  const std::string local = absolute_path(kLocalState);
+  if (state) {
+    s.state_dir = absolute_path(*state);
+  } else {
+    const bool beside = in.program() == Program::Up ||
+                        (in.program() == Program::Tool && !run && has_directory(local + "/run"));
+    s.state_dir = beside ? local : "/var/lib/katana";
+  }
+  if (run) {
+    s.run_dir = absolute_path(*run);
+  } else {
+    // The command finds a running `katana up` by the directory that it made.
+    const bool inside =
+        in.program() == Program::Up || (in.program() == Program::Tool && has_directory(s.state_dir + "/run"));
+    s.run_dir = inside ? s.state_dir + "/run" : "/run/katana";
+  }
+  if (s.run_dir.size() + kLongestSocketName.size() > kLongestSocketPath) {
+    in.problem(run ? "KATANA_RUN_DIR" : "KATANA_STATE_DIR",
+               "too long a path for sockets (" + std::to_string(s.run_dir.size()) +
+                   " bytes, 93 at most); set KATANA_RUN_DIR to a shorter directory");
+  }
+  s.heartbeat_file = s.state_dir + "/katana_heartbeat.txt";
+  if (const auto file = in.text("KATANA_HEARTBEAT_FILE")) s.heartbeat_file = absolute_path(*file);
+  s.store = Secret("sqlite:" + s.state_dir + "/katana.db");
+  in.read_secret("KATANA_STORE", s.store, [&](std::string_view t) { return parse_store(t, s.state_dir); });
+  if (const auto file = in.text("KATANA_MODELS")) s.models_file = absolute_path(*file);
+  in.read("KATANA_INSTANCE", s.instance, parse_instance);
+}
+
+void read_bus(Reader& in, Settings& s) {
+  if (const auto keys = in.text("KATANA_KEYS")) {
+    s.keys_dir = absolute_path(*keys);
+    if (!has_directory(s.keys_dir)) {
+      in.problem("KATANA_KEYS",
+                 s.keys_dir + " is not a directory; make the keys with: katana keygen " + s.keys_dir);
+    }
+  }
+  const auto endpoint = [&](std::string_view name, const std::string& value, std::string& into) {
+    auto parsed = parse_endpoint(value);
+    if (!parsed) {
+      in.problem(name, parsed.error().detail);
+    } else if (parsed->starts_with("tcp://") && s.keys_dir.empty()) {
+      in.problem(
+          name,
+          "tcp:// always needs keys; make them with katana keygen and set KATANA_KEYS to their directory");
+    } else {
+      into = *parsed;
+    }
+  };
+  s.bus = {"ipc://" + s.run_dir + "/jobs.ipc"};
+  if (const auto text = in.text("KATANA_BUS")) {
+    const auto items = split_list(*text);
+    if (items.empty() || items.size() > 16 || (in.program() == Program::Gateway && items.size() > 1)) {
+      in.problem("KATANA_BUS", "give one endpoint to the gateway, and 1 to 16 by comma to a worker");
+    } else {
+      s.bus.assign(items.size(), "");
+      for (std::size_t i = 0; i < items.size(); ++i)
+        endpoint("KATANA_BUS", items[i], s.bus[i]);
+    }
+  }
+  s.watch = "ipc://" + s.run_dir + "/watch.ipc";
+  if (const auto text = in.text("KATANA_WATCH")) endpoint("KATANA_WATCH", *text, s.watch);
+}
+
+void read_http_and_log(Reader& in, Settings& s) {
+  s.gateway_http = "127.0.0.1:9710";
+  s.watchdog_http = "127.0.0.1:9780";
+  in.read("KATANA_GATEWAY_HTTP", s.gateway_http, parse_listen_address);
+  in.read("KATANA_WATCHDOG_HTTP", s.watchdog_http, parse_listen_address);
+  in.read_secret("KATANA_WATCHDOG_TOKEN", s.watchdog_token, parse_page_token);
+  static constexpr Choice<std::string_view> kLevels[] = {{"debug", "debug"},
+                                                         {"info", "info"},
+                                                         {"warning", "warning"},
+                                                         {"error", "error"},
+                                                         {"critical", "critical"}};
+  static constexpr Choice<LogFormat> kFormats[] = {{"text", LogFormat::Text}, {"json", LogFormat::Json}};
+  static constexpr Choice<LogMessages> kMessages[] = {
+      {"none", LogMessages::None}, {"summary", LogMessages::Summary}, {"full", LogMessages::Full}};
+  std::string_view level = "info";
+  in.choose("KATANA_LOG_LEVEL", level, kLevels);
+  s.log_level = std::string(level);
+  in.choose("KATANA_LOG_FORMAT", s.log_format, kFormats);
+  in.choose("KATANA_LOG_MESSAGES", s.log_messages, kMessages);
+}
+
+void read_processes(Reader& in, Settings& s) {
+  const auto count = [](std::string_view t) { return parse_count(t, 1, 64); };
+  in.read("KATANA_CLAUDE_WORKERS", s.claude_workers, count);
+  in.read("KATANA_OPENAI_WORKERS", s.openai_workers, count);
+  const bool told = in.read("KATANA_EXPECT", s.expect, parse_expect);
+  if (told || in.program() != Program::Up) return;
+  s.expect["gateway"] = 1;
+  if (s.claude.on) s.expect["claude"] = s.claude_workers;
+  if (s.openai.on) s.expect["openai"] = s.openai_workers;
+}
+
+/// What makes no sense as a whole: no bot, or a bot that nobody answers for.
+void check_whole(Reader& in, const Settings& s) {
+  if (in.program() != Program::Gateway && !in.whole()) return;
+  if (s.telegram.token.empty() && !in.exists("KATANA_TELEGRAM_TOKEN")) {
+    in.problem("KATANA_TELEGRAM_TOKEN", "not set; set it to the token from @BotFather (or run: katana init)");
+  }
+  if (!s.claude.on && !s.openai.on) {
+    in.problem("ANTHROPIC_API_KEY",
+               "no provider is on; set ANTHROPIC_API_KEY or OPENAI_API_KEY (or ANTHROPIC_BASE_URL or "
+               "OPENAI_BASE_URL "
+               "to a local server)");
+  }
+  const auto api = parse_url(s.telegram.api_url);
+  if (api && api->scheme == "http" && !is_loopback(api->host)) {
+    in.warn("KATANA_TELEGRAM_API_URL",
+            "plain http:// to another machine: the bot's token travels unencrypted");
+  }
+}
+
+Settings read_all(Reader& in) {
+  Settings s;
+  read_places(in, s);
+  read_bus(in, s);
+  read_bot(in, s);
+  read_http_and_log(in, s);
+  read_alerts(in, s);
+  read_processes(in, s);
+  check_whole(in, s);
+  for (const auto& [name, value] : in.env()) {
+    if (value.empty()) continue;
+    if (auto line = stray_name(name)) in.warnings.push_back(std::move(*line));
+  }
+  return s;
+}
+
+}  // namespace
+
+bool has_directory(const std::string& path) {
+  std::error_code ignored;
+  return fs::is_directory(path, ignored);
+}
+
+std::string absolute_path(std::string_view path) {
+  std::error_code ignored;
+  std::string out = fs::absolute(fs::path(path), ignored).lexically_normal().string();
+  while (out.size() > 1 && out.ends_with('/'))
+    out.pop_back();
+  return out;
+}
+
+Result<Settings> load(Program program, const Environment& env) {
+  Reader in(program, env);
+  Settings s = read_all(in);
+  s.warnings = std::move(in.warnings);
+  if (in.problems.empty()) return s;
+  if (program != Program::Tool) return fail(Code::Rejected, in.problems.front());
+  s.warnings.insert(s.warnings.begin(), in.problems.begin(), in.problems.end());
+  return s;
+}
+
+std::vector<std::string> problems_of(Program program, const Environment& env) {
+  Reader in(program, env);
+  read_all(in);
+  return std::move(in.problems);
+}
+
+std::vector<Secret> secrets_of(const Settings& s) {
+  std::vector<Secret> out{s.telegram.token,       s.telegram.proxy, s.telegram.webhook_secret,
+                          s.claude.proxy,         s.watchdog_token, s.alerts.telegram_token,
+                          s.alerts.smtp_password, s.alerts.command, s.alerts.webhook_url,
+                          s.alerts.deadman_url};
+  for (const auto* provider : {&s.claude, &s.openai}) {
+    out.insert(out.end(), provider->keys.begin(), provider->keys.end());
+  }
+  if (!s.store.reveal().starts_with("sqlite:")) out.push_back(s.store);
+  std::erase_if(out, [](const Secret& secret) { return secret.empty(); });
+  return out;
+}
+
+}  // namespace katana::config
