@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "provider.hpp"
+
+namespace sandbox {
+
+// What both of OpenAI's APIs share.
+
+std::string openai_headers(const Ask& ask);
+std::string openai_error(int status, std::string_view type, std::string_view message, std::string_view code);
+
+/// A refusal: which parameter, and why. `why` empty: nothing is wrong.
+struct Objection {
+  std::string why;
+  std::string param;
+  std::string code;
+};
+
+/// The members of `body` that are not among `known`.
+Objection unknown_parameter(Json body, const std::string_view* known, std::size_t count);
+/// Text of a message's content: a string, or an array of parts whose types begin with one of the known ones.
+Objection read_parts(Json message, const std::string& where, std::string& text, std::int64_t& attachments);
+
+}  // namespace sandbox
