@@ -45,6 +45,7 @@ void Dispatcher::add(Question question) {
   by_job_[question.job.job_id] = turn_id;
   Entry& e = entries_[turn_id];
   e.q = std::move(question);
+  e.deaths = e.q.deaths;
   if (e.q.may_run) {
     e.state = State::MayRun;
     e.holds_conversation = true;
@@ -99,7 +100,7 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const Le
                .turns = leased.turns,
                .max_output_tokens = policy_.max_output_tokens(e.q.model)};
   const bool there = pool_.find(e.peer) != nullptr;
-  if (!there || !send(e.peer, job)) return not_sent(e);
+  if (!there || !send(e.peer, job)) return requeue(e, false);  // the lease names that worker: it can't just move on
   e.state = State::Running;
   e.next_seq = 0;
   e.in_step = true;
@@ -107,7 +108,7 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const Le
   if (e.cancelled) send(e.peer, bus::Cancel{ref});
 }
 
-/// The job never reached its worker: it is the next one again, with the same attempt.
+/// There is no lease: the job is the next one again, with the same attempt.
 void Dispatcher::not_sent(Entry& e) {
   release_credit(e);
   e.state = State::Waiting;
@@ -132,6 +133,7 @@ bool Dispatcher::send(const bus::PeerId& peer, const bus::Message& message) {
   const auto sent = bus_->send(peer, message);
   if (sent) return true;
   Worker* worker = pool_.find(peer);
+  if (worker && sent.error().code == Code::Overloaded) worker->congested = true;
   if (worker && sent.error().code == Code::Network && !worker->unreachable_since) {
     worker->unreachable_since = clock_.mono();
     logger().warn("worker {} ({}): its connection is closed", worker->worker_id, worker->provider);
@@ -413,6 +415,20 @@ bool Dispatcher::cancel(ChatKey chat) {
   return true;
 }
 
+void Dispatcher::drop(std::int64_t turn_id) {
+  const auto it = entries_.find(turn_id);
+  if (it == entries_.end()) return;
+  Entry e = std::move(it->second);
+  entries_.erase(it);
+  by_job_.erase(e.q.job.job_id);
+  if (Worker* worker = pool_.find(e.peer)) {
+    worker->outstanding.erase(turn_id);
+    send(e.peer, bus::Cancel{e.q.job});
+  }
+  if (e.state == State::Waiting) queue_.remove(e.q.chat, turn_id);
+  if (e.holds_conversation) queue_.release(e.q.chat);
+}
+
 // ---- time ----------------------------------------------------------------------------------------------------------
 
 void Dispatcher::tick() {
@@ -430,6 +446,7 @@ void Dispatcher::tick() {
 
 void Dispatcher::beat_all() {
   for (auto& [peer, worker] : pool_.all()) {
+    worker.congested = false;
     bus::Beat beat;
     beat.running.reserve(worker.outstanding.size());
     for (const std::int64_t turn_id : worker.outstanding) {

@@ -25,6 +25,7 @@ struct Question {
   bus::JobRef job;
   std::string provider;
   std::string model;
+  int deaths = 0;        ///< workers that died while they held it
   bool may_run = false;  ///< leased before our start: a living worker may have it in hand
 };
 
@@ -62,6 +63,9 @@ class Dispatcher {
   void add(Question question);
   /// Ends the question's answer. False when there is nothing to end.
   bool cancel(ChatKey chat);
+
+  /// Forgets a question whose commit failed: it was handed out early, and is as if never asked.
+  void drop(std::int64_t turn_id);
 
   void on_message(const bus::PeerId& peer, bus::Message message);
   /// Every 500 ms: beats, who is gone, what is missing.

@@ -23,8 +23,10 @@ struct Worker {
   Mono last_seen{};
   std::optional<Mono> unreachable_since;  ///< its connection is closed; it may come back with another
 
+  bool congested = false;  ///< its socket takes no more for now; looked at again with the next beat
+
   [[nodiscard]] std::size_t room() const {
-    return unreachable_since || outstanding.size() >= window ? 0 : window - outstanding.size();
+    return congested || unreachable_since || outstanding.size() >= window ? 0 : window - outstanding.size();
   }
 };
 
