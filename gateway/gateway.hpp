@@ -1,0 +1,113 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+
+#include "common/bus/port.hpp"
+#include "common/config/models.hpp"
+#include "common/config/settings.hpp"
+#include "common/control/control.hpp"
+#include "common/service/service.hpp"
+#include "common/telegram/bot_api.hpp"
+#include "gateway/chat/access.hpp"
+#include "gateway/chat/chat.hpp"
+#include "gateway/dispatch/dispatcher.hpp"
+#include "gateway/inbound/inbox.hpp"
+#include "gateway/inbound/poller.hpp"
+#include "gateway/outbound/outbox.hpp"
+#include "gateway/store/store.hpp"
+
+namespace katana::gateway {
+
+/// The gateway: connects the rooms (inbound → chat → dispatch → worker → dispatch → outbound, with the store underneath)
+/// and answers for their health. Owned by `main`, beside the service that it stands on; loop thread only.
+class Gateway {
+ public:
+  Gateway(service::Service& service, const config::Settings& settings, config::ModelTable models);
+  ~Gateway();
+
+  Result<void> start();
+  void drain();
+  void stop();
+  void reload();
+  void report(bus::Heartbeat& beat);
+  [[nodiscard]] std::string health_json() const;
+
+ private:
+  struct Counters;
+
+  // start
+  void recover();
+  void restore(Unfinished unfinished);
+  void serve();
+  void introduce();
+
+  // the way of a question
+  InboxEvents inbox_events();
+  DispatchEvents dispatch_events();
+  OutboxEvents outbox_events();
+  void dispatch(const Opened& opened);
+  void show(const Opened& opened);
+  void on_delivered(std::int64_t turn_id, const std::string& abandoned);
+  void press_answered(const std::string& press_id, const std::string& text);
+
+  // time
+  void tick();
+  void check_drained();
+  void arm_poller();
+  void beat_file();
+  void prune();
+  [[nodiscard]] std::string unhealthy_reason() const;
+
+  // the operator
+  void control(const control::Request& request, control::ControlServer::Reply reply);
+  void control_allow(const control::Request& request, const control::ControlServer::Reply& reply);
+  void control_deny(const control::Request& request, const control::ControlServer::Reply& reply);
+  void control_usage(const control::ControlServer::Reply& reply);
+  [[nodiscard]] std::string users_text() const;
+  [[nodiscard]] std::string status_text() const;
+
+  service::Service& service_;
+  const config::Settings& settings_;
+  Offer offer_;
+  Access access_;
+  Chat chat_;
+  std::unique_ptr<Counters> counters_;
+  std::unique_ptr<Store> store_;
+  std::unique_ptr<telegram::BotApi> api_;
+  std::unique_ptr<LoopAlarm> outbox_alarm_;
+  std::unique_ptr<Outbox> outbox_;
+  std::unique_ptr<Dispatcher> dispatcher_;
+  std::unique_ptr<Inbox> inbox_;
+  std::unique_ptr<Poller> poller_;
+  std::unique_ptr<bus::JobServer> bus_;
+  std::unique_ptr<control::ControlServer> control_;
+
+  loop::Timer tick_timer_;
+  loop::Timer poll_timer_;
+  loop::Timer beat_file_timer_;
+  loop::Timer prune_timer_;
+  loop::Timer introduce_timer_;
+  net::HttpCall introduce_call_;
+  std::map<std::uint64_t, net::HttpCall> press_calls_;
+  std::uint64_t next_press_ = 0;
+
+  /// Text of answers whose turn is dispatched but not yet durable: shown from `show` on.
+  std::unordered_map<std::int64_t, std::string> early_text_;
+  /// When each question under way was taken, for the answer's duration.
+  std::unordered_map<std::int64_t, Mono> asked_at_;
+  std::optional<Mono> last_answer_;
+  Mono last_store_answer_;
+  bool store_asked_ = false;
+  std::string last_error_;
+  bool draining_ = false;
+};
+
+/// Reads settings, builds the service and runs it; the exit status.
+int run(const config::Settings& settings, config::ModelTable models);
+
+}  // namespace katana::gateway

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config/settings.hpp"
+#include "common/core/clock.hpp"
+#include "gateway/chat/chat.hpp"
+#include "gateway/inbound/update.hpp"
+#include "gateway/store/store.hpp"
+
+namespace katana::gateway {
+
+/// A question that the store has taken.
+struct Opened {
+  OpenedTurn turn;
+  ChatKey chat;
+  std::int64_t user_id = 0;
+  std::int64_t question_id = 0;
+  bool group = false;
+};
+
+/// What an accepted batch sets off, in the order of the updates.
+struct InboxEvents {
+  std::function<void(const Opened&)> on_applied;      ///< may be dispatched; nothing may be shown yet
+  std::function<void(const Opened&)> on_durable;      ///< may be shown
+  std::function<void(const Opened&)> on_lost;         ///< its commit failed: as if never asked
+  std::function<void(ChatKey, std::int64_t outbox_id, Reply)> on_reply;  ///< durable
+  std::function<void(const std::string& press_id, const std::string& text)> on_press;
+  std::function<void(ChatKey)> on_stop;               ///< the answer under way there is to end
+  std::function<void(std::int64_t chat_id)> on_chat_gone;
+  std::function<void(const std::string& why)> on_ignored;  ///< for metrics: why an update came to nothing
+  std::function<void()> on_duplicate;
+  /// A reason to refuse this question now (a spent budget), or empty. Asked once for each question.
+  std::function<std::string(const Prompt&)> refuse;
+};
+
+/// Takes batches of updates from poller or webhook: decides each by the rules of the chat, and has the whole batch
+/// committed in one store operation. Loop thread only; one batch at a time.
+class Inbox {
+ public:
+  Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages, InboxEvents events);
+
+  /// `then` gets success once the batch is durable: only then may it be confirmed to Telegram.
+  void accept(std::vector<Update> updates, std::function<void(Result<void>)> then);
+
+ private:
+  struct Batch;
+  void gather_choices(std::shared_ptr<Batch> batch, std::size_t from);
+  void decide(const std::shared_ptr<Batch>& batch);
+  void commit(const std::shared_ptr<Batch>& batch);
+  void applied(Batch& batch, const Result<std::vector<Accepted>>& accepted);
+  void durable(Batch& batch, Result<std::vector<Accepted>> accepted);
+  void finish_one(const Decision& decision, const Accepted& accepted);
+  void log_incoming(const Update& update, const Decision& decision) const;
+
+  const Chat& chat_;
+  Store& store_;
+  const Clock& clock_;
+  config::LogMessages log_messages_;
+  InboxEvents events_;
+  /// While commits fail, questions wait for `durable` before they are dispatched.
+  bool last_commit_failed_ = false;
+};
+
+}  // namespace katana::gateway
