@@ -1,0 +1,54 @@
+# Shared by deploy/run.sh and tests/run.sh: say, install what is missing, build. Sourced, not run.
+
+say() { printf '%s\n' "$*"; }
+die() { printf '%s\n' "$*" >&2; exit 1; }
+
+# The packages of the given lists that this machine lacks.
+missing_packages() {
+  local name
+  sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@" | while read -r name; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || printf '%s\n' "$name"
+  done
+}
+
+# Installs what the given lists name and this machine lacks. sudo is used for this step alone.
+install_packages() {
+  local missing as_root=()
+  missing=$(missing_packages "$@")
+  [ -n "$missing" ] || return 0
+  command -v apt-get >/dev/null || die "These Debian packages are missing, and there is no apt-get to install them: $missing"
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || die "These packages are missing: $missing
+Install them as root (apt-get install …), or install sudo, and run this again."
+    as_root=(sudo)
+  fi
+  say "Installing: $(printf '%s ' $missing)"
+  "${as_root[@]}" apt-get update -qq
+  # No service is started by an installation: what runs is this script's to decide.
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
+}
+
+# Compile jobs: one per 1.5 GB of memory that is free, at most one a core.
+build_jobs() {
+  local by_memory cores
+  by_memory=$(awk '/MemAvailable/ {print int($2 / 1572864)}' /proc/meminfo)
+  cores=$(nproc)
+  [ "$by_memory" -ge 1 ] || by_memory=1
+  if [ "$by_memory" -lt "$cores" ]; then printf '%s' "$by_memory"; else printf '%s' "$cores"; fi
+}
+
+# build PRESET [TARGET …]: configures and builds; prints only what went wrong.
+build() {
+  local preset=$1 log
+  shift
+  log=$(mktemp)
+  if ! cmake --preset "$preset" >"$log" 2>&1; then
+    cat "$log" >&2; rm -f "$log"
+    die "Configuring ($preset) failed; the reason stands above."
+  fi
+  if ! cmake --build --preset "$preset" --parallel "$(build_jobs)" ${1:+--target "$@"} >"$log" 2>&1; then
+    grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking)' "$log" | tail -n 80 >&2; rm -f "$log"
+    die "Building ($preset) failed; the reason stands above."
+  fi
+  rm -f "$log"
+}
