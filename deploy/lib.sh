@@ -24,7 +24,6 @@ Install them as root (apt-get install …), or install sudo, and run this again.
   fi
   say "Installing: $(printf '%s ' $missing)"
   "${as_root[@]}" apt-get update -qq
-  # No service is started by an installation: what runs is this script's to decide.
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null
 }
 

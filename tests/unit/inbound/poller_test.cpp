@@ -1,0 +1,145 @@
+#include "gateway/inbound/poller.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/fake_bot_api.hpp"
+
+namespace katana::gateway {
+namespace {
+
+using telegram::ApiError;
+using telegram::ApiResult;
+using telegram::Refusal;
+
+ApiResult<std::string> failure(Code code, Refusal refusal = Refusal::Other, bool webhook = false,
+                               std::optional<Millis> retry_after = {}) {
+  return tl::unexpected<ApiError>(ApiError{.error = {code, "as told by the test", retry_after},
+                                           .refusal = refusal,
+                                           .webhook_active = webhook});
+}
+
+std::string updates(std::initializer_list<int> ids) {
+  std::string list;
+  for (const int id : ids) list += (list.empty() ? "" : ",") + ("{\"update_id\":" + std::to_string(id) + ",\"poll\":{}}");
+  return R"({"ok":true,"result":[)" + list + "]}";
+}
+
+struct PollerTest : testing::Test {
+  ManualClock clock;
+  telegram::FakeBotApi api;
+  std::vector<std::function<void(Result<void>)>> commits;
+  Poller poller{api, clock,
+                {.accept = [this](std::vector<Update>, auto then) { commits.push_back(std::move(then)); }, .changed = [] {}}};
+
+  void pass(Millis time) {
+    clock.advance(time);
+    poller.wake();
+  }
+};
+
+TEST_F(PollerTest, ConfirmsABatchOnlyWhenItIsDurable) {
+  poller.start();
+  EXPECT_EQ(api.polls.front().offset, 0);
+  api.answer(updates({5, 6}));
+  EXPECT_TRUE(api.polls.empty()) << "nothing may be confirmed before the commit";
+  commits.at(0)({});
+  ASSERT_EQ(api.polls.size(), 1u);
+  EXPECT_EQ(api.polls.front().offset, 7);
+  EXPECT_EQ(api.polls.front().timeout, Seconds{50});
+}
+
+TEST_F(PollerTest, FollowsIdsThatStartAgainLower) {
+  poller.start();
+  api.answer(updates({900}));
+  commits.at(0)({});
+  EXPECT_EQ(api.polls.front().offset, 901);
+  api.answer(updates({3}));
+  commits.at(1)({});
+  EXPECT_EQ(api.polls.front().offset, 4);
+}
+
+TEST_F(PollerTest, AsksTheSameAgainWhenTheStoreRefuses) {
+  poller.start();
+  api.answer(updates({5}));
+  commits.at(0)(fail(Code::Internal, "disk full"));
+  EXPECT_NE(poller.trouble().find("disk full"), std::string::npos);
+  EXPECT_FALSE(poller.active());
+  pass(Millis{500});
+  ASSERT_EQ(api.polls.size(), 1u);
+  EXPECT_EQ(api.polls.front().offset, 0) << "not confirmed";
+  api.answer(updates({5}));
+  commits.at(1)({});
+  EXPECT_TRUE(poller.active());
+}
+
+TEST_F(PollerTest, BacksOffAndRecoversFromEveryPassingFailure) {
+  poller.start();
+  for (const Code code : {Code::Network, Code::Timeout, Code::Overloaded, Code::Malformed}) {
+    api.answer(failure(code));
+    EXPECT_TRUE(api.polls.empty());
+    EXPECT_FALSE(poller.active());
+    EXPECT_LE(*poller.due(), clock.mono() + Millis{30'000});
+    pass(Millis{30'000});
+    ASSERT_EQ(api.polls.size(), 1u) << to_string(code);
+  }
+  api.answer("<html>502</html>");
+  EXPECT_FALSE(poller.active());
+  pass(Millis{30'000});
+  EXPECT_EQ(api.polls.front().timeout, Seconds{0}) << "recovery shows at once";
+  api.answer(updates({}));
+  EXPECT_TRUE(poller.active());
+  EXPECT_FALSE(poller.trouble_since());
+  EXPECT_EQ(poller.failures(), 5u);
+}
+
+TEST_F(PollerTest, WaitsAsLongAsA429Asks) {
+  poller.start();
+  api.answer(failure(Code::RateLimited, Refusal::Other, false, Millis{37'000}));
+  pass(Millis{36'999});
+  EXPECT_TRUE(api.polls.empty());
+  pass(Millis{1});
+  EXPECT_EQ(api.polls.size(), 1u);
+}
+
+TEST_F(PollerTest, AsksARefusedTokenEveryFiveMinutesOrWhenTold) {
+  poller.start();
+  api.answer(failure(Code::Auth));
+  EXPECT_NE(poller.trouble().find("KATANA_TELEGRAM_TOKEN"), std::string::npos);
+  pass(Millis{299'999});
+  EXPECT_TRUE(api.polls.empty());
+  pass(Millis{1});
+  ASSERT_EQ(api.polls.size(), 1u);
+  api.answer(failure(Code::Auth));
+  poller.retry_now();
+  EXPECT_EQ(api.polls.size(), 1u);
+}
+
+TEST_F(PollerTest, ClearsAWebhookAndGoesOn) {
+  poller.start();
+  api.answer(failure(Code::Rejected, Refusal::Conflict, true));
+  ASSERT_EQ(api.webhook_deletions.size(), 1u);
+  api.webhook_deletions.front()(true);
+  EXPECT_EQ(api.polls.size(), 1u);
+}
+
+TEST_F(PollerTest, BacksOffFromAnotherPollerAndSaysSo) {
+  poller.start();
+  api.answer(failure(Code::Rejected, Refusal::Conflict));
+  EXPECT_NE(poller.trouble().find("409"), std::string::npos);
+  pass(Millis{3'000});
+  EXPECT_TRUE(api.polls.empty());
+  pass(Millis{2'000});
+  EXPECT_EQ(api.polls.size(), 1u);
+}
+
+TEST_F(PollerTest, IsSilentOnceStopped) {
+  poller.start();
+  poller.stop();
+  api.answer(updates({1}));
+  EXPECT_TRUE(commits.empty());
+  EXPECT_TRUE(api.polls.empty());
+  EXPECT_FALSE(poller.active());
+}
+
+}  // namespace
+}  // namespace katana::gateway
