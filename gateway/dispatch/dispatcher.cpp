@@ -250,6 +250,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
     send(peer, bus::Committed{std::move(result.job)});
     return;
   }
+  release_credit(*e);
   e->peer = peer;
   events_.on_result(result, e->q.provider);
   settle(*e, Settlement{.job = std::move(result.job),
@@ -267,6 +268,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
     send(peer, bus::Committed{std::move(failed.job)});
     return;
   }
+  release_credit(*e);
   e->peer = peer;
   events_.on_failure(failed, e->q.provider);
   fail(*e, failed);

@@ -1,0 +1,360 @@
+#include "gateway/dispatch/dispatcher.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/dispatch/fake_store.hpp"
+
+namespace katana::gateway {
+namespace {
+
+/// What the dispatcher sends, by peer; `gone` peers can't be reached.
+class FakeBus : public bus::JobServer {
+ public:
+  std::map<bus::PeerId, std::vector<bus::Message>> sent;
+  std::set<bus::PeerId> gone;
+  std::set<bus::PeerId> full;
+
+  Result<void> send(const bus::PeerId& to, const bus::Message& message) override {
+    if (gone.contains(to)) return katana::fail(Code::Network, "no such peer");
+    if (full.contains(to)) return katana::fail(Code::Overloaded, "queue full");
+    sent[to].push_back(message);
+    return {};
+  }
+  template <class T>
+  std::vector<T> take(const bus::PeerId& peer) {
+    std::vector<T> found;
+    for (auto& m : sent[peer]) {
+      if (auto* t = std::get_if<T>(&m)) found.push_back(std::move(*t));
+    }
+    std::erase_if(sent[peer], [](const bus::Message& m) { return std::holds_alternative<T>(m); });
+    return found;
+  }
+};
+
+struct DispatcherTest : testing::Test {
+  ManualClock clock;
+  FakeStore store;
+  FakeBus bus;
+  std::map<std::int64_t, std::string> text;
+  std::map<std::int64_t, std::string> answers;
+  std::vector<Code> failures;
+  std::vector<std::string> fallback;
+  std::unique_ptr<Dispatcher> d;
+
+  void SetUp() override {
+    d = std::make_unique<Dispatcher>(
+        store, clock,
+        DispatchPolicy{.bot_id = 1,
+                       .gateway_id = "g",
+                       .fallback = fallback,
+                       .default_model = [](const std::string& p) { return p + "-default"; },
+                       .max_output_tokens = [](const std::string&) { return 100u; }},
+        DispatchEvents{.on_text = [this](std::int64_t t, std::string_view s) { text[t] += s; },
+                       .on_whole = [this](std::int64_t t, std::string s) { text[t] = std::move(s); },
+                       .on_restart = [this](std::int64_t t) { text[t].clear(); },
+                       .on_settled = [this](std::int64_t t, std::string s) { answers[t] = std::move(s); },
+                       .on_result = [](const bus::JobResult&, const std::string&) {},
+                       .on_failure = [this](const bus::JobFailed& f,
+                                            const std::string&) { failures.push_back(f.error.code); },
+                       .blob = {}});
+    d->attach(bus);
+  }
+
+  void join(const bus::PeerId& peer, const std::string& id, std::uint32_t window = 10,
+            const std::string& provider = "claude", std::vector<bus::JobRef> in_hand = {}) {
+    d->on_message(peer, bus::Hello{.worker_id = id, .provider = provider, .in_hand = std::move(in_hand)});
+    d->on_message(peer, bus::Credit{window});
+    store.run();
+  }
+  void ask(std::int64_t turn, std::int64_t chat, const std::string& provider = "claude", bool may_run = false) {
+    d->add(Question{.turn_id = turn,
+                    .chat = {chat, 0},
+                    .job = {"job" + std::to_string(turn), 1},
+                    .provider = provider,
+                    .model = "m",
+                    .may_run = may_run});
+    store.run();
+  }
+  void answer(const bus::PeerId& peer, bus::JobRef ref, const std::string& words) {
+    d->on_message(peer, bus::JobResult{.job = std::move(ref), .text = words});
+    store.run();
+  }
+  void pass(Millis time, const std::vector<bus::PeerId>& alive = {}) {
+    for (Millis left = time; left > Millis{0}; left -= Millis{500}) {
+      clock.advance(Millis{500});
+      for (const auto& peer : alive) d->on_message(peer, bus::Beat{});
+      d->tick();
+      store.run();
+    }
+  }
+};
+
+TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
+  join("p", "w");
+  ask(1, 100);
+  const auto jobs = bus.take<bus::Job>("p");
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].job, (bus::JobRef{"job1", 1}));
+  EXPECT_EQ(jobs[0].turns.back().text, "question of job1");
+  d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "Hel"});
+  d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 1, .text = "lo"});
+  EXPECT_EQ(text[1], "Hello");
+  d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello."});
+  EXPECT_TRUE(bus.take<bus::Committed>("p").empty()) << "not before it is durable";
+  d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello."});
+  store.run();
+  EXPECT_EQ(answers[1], "Hello.");
+  EXPECT_EQ(store.settlements.size(), 1u);
+  EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u);
+  answer("p", {"job1", 1}, "Hello.");
+  EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u) << "a repeated result is committed again and ignored";
+  EXPECT_EQ(store.settlements.size(), 1u);
+  EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, NeverExceedsCreditAndSharesTheLoad) {
+  join("p1", "w1", 2);
+  join("p2", "w2", 2);
+  for (int i = 1; i <= 6; ++i) ask(i, 100 + i);
+  const auto at_p1 = bus.take<bus::Job>("p1");
+  const auto at_p2 = bus.take<bus::Job>("p2");
+  ASSERT_EQ(at_p1.size(), 2u);
+  ASSERT_EQ(at_p2.size(), 2u);
+  EXPECT_EQ(d->waiting(), 2u);
+  answer("p1", at_p1[0].job, "a");
+  EXPECT_EQ(d->waiting(), 1u);
+  d->on_message("p2", bus::Credit{0});
+  answer("p2", at_p2[0].job, "b");
+  EXPECT_EQ(bus.take<bus::Job>("p2").size(), 0u) << "a draining worker gets nothing";
+}
+
+TEST_F(DispatcherTest, OneAnswerAtATimeInAConversation) {
+  join("p", "w");
+  ask(1, 100);
+  ask(2, 100);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+  answer("p", {"job1", 1}, "a");
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+}
+
+TEST_F(DispatcherTest, AKilledWorkersJobMovesAndItsLateResultIsFenced) {
+  join("p1", "w1");
+  ask(1, 100);
+  d->on_message("p1", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "old"});
+  join("p2", "w2");
+  bus.gone.insert("p1");
+  pass(Millis{2'000}, {"p2"});
+  const auto jobs = bus.take<bus::Job>("p2");
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].job.attempt, 2u);
+  EXPECT_EQ(text[1], "") << "a new attempt starts over";
+  d->on_message("p1", bus::Chunk{.job = {"job1", 1}, .seq = 1, .text = "late"});
+  EXPECT_EQ(text[1], "");
+  bus.gone.clear();
+  answer("p1", {"job1", 1}, "late answer");
+  EXPECT_TRUE(store.settlements.empty());
+  EXPECT_EQ(bus.take<bus::Committed>("p1").size(), 1u) << "so that it can forget it";
+  answer("p2", {"job1", 2}, "answer");
+  EXPECT_EQ(answers[1], "answer");
+}
+
+TEST_F(DispatcherTest, SilenceOfThreeSecondsIsGone) {
+  join("p1", "w1");
+  ask(1, 100);
+  bus.take<bus::Job>("p1");
+  pass(Millis{2'500});
+  EXPECT_EQ(d->pool().count("claude"), 1);
+  pass(Millis{500});
+  EXPECT_EQ(d->pool().count("claude"), 0);
+  EXPECT_EQ(d->waiting(), 1u);
+}
+
+TEST_F(DispatcherTest, ALateTurnOfOurOwnJudgesNobody) {
+  join("p1", "w1");
+  ask(1, 100);
+  clock.advance(Millis{9'000});
+  d->tick();
+  EXPECT_EQ(d->pool().count("claude"), 1) << "its messages may still wait in the socket";
+}
+
+TEST_F(DispatcherTest, AReconnectedWorkerGoesOnWithItsJobs) {
+  join("p1", "w1");
+  ask(1, 100);
+  bus.gone.insert("p1");
+  pass(Millis{500});
+  join("p1b", "w1", 10, "claude", {{"job1", 1}, {"job9", 4}});
+  const auto welcome = bus.take<bus::Welcome>("p1b");
+  ASSERT_EQ(welcome.size(), 1u);
+  EXPECT_EQ(welcome[0].adopted, (std::vector<bus::JobRef>{{"job1", 1}}));
+  EXPECT_EQ(welcome[0].unwanted, (std::vector<bus::JobRef>{{"job9", 4}}));
+  d->on_message("p1b", bus::Chunk{.job = {"job1", 1}, .seq = 7, .text = "more"});
+  EXPECT_EQ(text[1], "") << "a gap is not shown";
+  d->on_message("p1b", bus::Chunk{.job = {"job1", 1}, .seq = 8, .text = "all of it", .whole = true});
+  d->on_message("p1b", bus::Chunk{.job = {"job1", 1}, .seq = 9, .text = "!"});
+  EXPECT_EQ(text[1], "all of it!");
+  pass(Millis{3'000}, {"p1b"});
+  answer("p1b", {"job1", 1}, "done");
+  EXPECT_EQ(answers[1], "done");
+}
+
+TEST_F(DispatcherTest, AfterOurRestartALeasedJobWaitsForItsWorkerTenSeconds) {
+  ask(1, 100, "claude", true);
+  ask(2, 200, "claude", true);
+  ask(3, 300);
+  join("p", "w", 10, "claude", {{"job1", 1}});
+  EXPECT_EQ(bus.take<bus::Welcome>("p")[0].adopted.size(), 1u);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u) << "a new job goes out at once";
+  d->on_message("p", bus::Beat{.running = {{"job1", 1}, {"job3", 1}}});
+  for (int i = 0; i < 19; ++i) {
+    clock.advance(Millis{500});
+    d->on_message("p", bus::Beat{.running = {{"job1", 1}, {"job3", 1}}});
+    d->tick();
+  }
+  store.run();
+  EXPECT_TRUE(bus.take<bus::Job>("p").empty());
+  pass(Millis{500}, {"p"});
+  const auto jobs = bus.take<bus::Job>("p");
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].job, (bus::JobRef{"job2", 2}));
+}
+
+TEST_F(DispatcherTest, AJobMissingFromItsWorkersBeatsIsGivenAgain) {
+  join("p", "w");
+  ask(1, 100);
+  bus.take<bus::Job>("p");
+  pass(Millis{9'500}, {"p"});
+  EXPECT_TRUE(bus.take<bus::Job>("p").empty());
+  pass(Millis{500}, {"p"});
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+}
+
+TEST_F(DispatcherTest, APoisonJobIsGivenUpAfterTwoDeaths) {
+  join("p1", "w1");
+  ask(1, 100);
+  bus.gone.insert("p1");
+  pass(Millis{2'000});
+  join("p2", "w2");
+  bus.gone.insert("p2");
+  pass(Millis{2'000});
+  ASSERT_EQ(store.settlements.size(), 1u);
+  EXPECT_FALSE(store.settlements[0].answered);
+  EXPECT_NE(answers[1].find("job1"), std::string::npos) << "its user gets the id to tell the operator";
+  EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, CancelWorksInEveryState) {
+  EXPECT_FALSE(d->cancel({100, 0}));
+  ask(1, 100);  // waiting: no worker
+  EXPECT_TRUE(d->cancel({100, 0}));
+  store.run();
+  EXPECT_NE(answers[1].find("Stopped"), std::string::npos);
+
+  join("p", "w");
+  ask(2, 100);
+  EXPECT_TRUE(d->cancel({100, 0}));
+  ASSERT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+  d->on_message("p", bus::JobFailed{.job = {"job2", 1}, .error = {Code::Cancelled, ""}, .partial_text = "half", .usage = {.output_tokens = 3}});
+  store.run();
+  EXPECT_EQ(answers[2], "half\n\n⏹ Stopped.");
+  EXPECT_EQ(store.settlements.back().usage.output_tokens, 3u) << "what was billed is booked";
+
+  d->add(Question{.turn_id = 3, .chat = {100, 0}, .job = {"job3", 1}, .provider = "claude", .model = "m"});
+  EXPECT_TRUE(d->cancel({100, 0}));  // leasing
+  store.run();
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+}
+
+TEST_F(DispatcherTest, AFailureReachesItsUserInWords) {
+  join("p", "w");
+  ask(1, 100);
+  d->on_message("p", bus::JobFailed{.job = {"job1", 1}, .error = {Code::Overloaded, "529"}});
+  store.run();
+  EXPECT_EQ(failures, std::vector<Code>{Code::Overloaded});
+  EXPECT_NE(answers[1].find("overloaded"), std::string::npos);
+  EXPECT_EQ(answers[1].find("529"), std::string::npos) << "details are for the log";
+  EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u);
+}
+
+struct FallbackTest : DispatcherTest {
+  FallbackTest() { fallback = {"claude", "openai"}; }
+};
+
+TEST_F(FallbackTest, TheNextProviderIsAskedWhileNothingWasShown) {
+  join("c", "wc");
+  join("o", "wo", 10, "openai");
+  ask(1, 100);
+  d->on_message("c", bus::JobFailed{.job = {"job1", 1}, .error = {Code::Overloaded, "529"}});
+  store.run();
+  const auto jobs = bus.take<bus::Job>("o");
+  ASSERT_EQ(jobs.size(), 1u);
+  EXPECT_EQ(jobs[0].model, "openai-default");
+  d->on_message("o", bus::JobFailed{.job = {"job1", 2}, .error = {Code::Network, ""}});
+  store.run();
+  EXPECT_NE(answers[1].find("OpenAI"), std::string::npos) << "both were tried: now it is told";
+}
+
+TEST_F(DispatcherTest, WaitsOutABrokenStore) {
+  join("p", "w");
+  store.broken = true;
+  ask(1, 100);
+  pass(Millis{1'000}, {"p"});
+  EXPECT_TRUE(bus.take<bus::Job>("p").empty());
+  store.broken = false;
+  pass(Millis{2'000}, {"p"});
+  ASSERT_EQ(bus.take<bus::Job>("p").size(), 1u);
+  store.broken = true;
+  answer("p", {"job1", 1}, "kept");
+  EXPECT_TRUE(bus.take<bus::Committed>("p").empty()) << "nothing is promised that isn't stored";
+  store.broken = false;
+  pass(Millis{500}, {"p"});
+  EXPECT_EQ(answers[1], "kept");
+  EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u);
+}
+
+TEST_F(DispatcherTest, ALeaseThatWasNotCommittedIsTakenBack) {
+  join("p", "w");
+  store.commits_fail = true;
+  ask(1, 100);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u) << "dispatched early";
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+  EXPECT_EQ(d->waiting(), 1u);
+  store.commits_fail = false;
+  pass(Millis{1'500}, {"p"});
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+}
+
+TEST_F(DispatcherTest, ADroppedQuestionIsAsIfNeverAsked) {
+  join("p", "w");
+  ask(1, 100);
+  ask(2, 100);
+  d->drop(1);
+  store.run();
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+  d->drop(2);
+  EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, ACongestedWorkerRestsUntilTheNextBeat) {
+  join("p1", "w1");
+  bus.full.insert("p1");
+  ask(1, 100);
+  EXPECT_EQ(d->waiting(), 1u);
+  bus.full.clear();
+  pass(Millis{500}, {"p1"});
+  EXPECT_EQ(bus.take<bus::Job>("p1").size(), 1u);
+}
+
+TEST_F(DispatcherTest, DrainingLetsAnswersFinishAndKeepsTheRestWaiting) {
+  join("p", "w", 1);
+  ask(1, 100);
+  ask(2, 200);
+  d->drain();
+  answer("p", {"job1", 1}, "a");
+  EXPECT_EQ(answers[1], "a");
+  EXPECT_EQ(d->waiting(), 1u);
+  EXPECT_EQ(d->in_flight(), 0u);
+}
+
+}  // namespace
+}  // namespace katana::gateway

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <deque>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "gateway/store/store.hpp"
+
+namespace katana::gateway {
+
+/// The part of a Store that dispatch uses, with the real one's rules (compare-and-set on (job, attempt)). Completions
+/// wait until `run`, as they do in the real one; `broken` makes every operation fail.
+class FakeStore : public Store {
+ public:
+  bool broken = false;
+  bool commits_fail = false;  ///< applied succeeds, durable doesn't
+  std::map<std::string, std::uint32_t> attempt;
+  std::set<std::string> settled;
+  std::vector<Settlement> settlements;
+
+  void run() {
+    while (!waiting_.empty()) {
+      auto next = std::move(waiting_.front());
+      waiting_.pop_front();
+      next();
+    }
+  }
+
+  void lease(bus::JobRef job, std::string, std::string, std::string, Done<LeasedJob> done) override {
+    const bool ok = attempt_of(job.job_id) == job.attempt && !settled.contains(job.job_id);
+    finish<LeasedJob>(ok, LeasedJob{.job = job, .turns = {{bus::Speaker::User, "question of " + job.job_id}}},
+                      std::move(done));
+  }
+  void requeue(bus::JobRef job, bool, Done<bus::JobRef> done) override {
+    const bool ok = attempt_of(job.job_id) == job.attempt;
+    if (ok && !broken) ++attempt[job.job_id];
+    finish<bus::JobRef>(ok, bus::JobRef{job.job_id, job.attempt + 1}, std::move(done));
+  }
+  void settle(Settlement s, Done<Settled> done) override {
+    const bool applies = attempt_of(s.job.job_id) == s.job.attempt && !settled.contains(s.job.job_id);
+    if (applies && !broken) {
+      settled.insert(s.job.job_id);
+      settlements.push_back(s);
+    }
+    finish<Settled>(true, applies ? Settled::Applied : Settled::Stale, std::move(done));
+  }
+
+  void accept(std::vector<Intake>, Done<std::vector<Accepted>>) override {}
+  void add_part(std::int64_t, int, Done<AnswerPart>) override {}
+  void part_sent(std::int64_t, std::int64_t, Done<Nothing>) override {}
+  void answer_delivered(std::int64_t, std::string, Done<Nothing>) override {}
+  void reply_attempting(std::int64_t, Done<Nothing>) override {}
+  void reply_done(std::int64_t, std::int64_t, std::string, Done<Nothing>) override {}
+  void add_reply(ChatKey, Reply, Done<std::int64_t>) override {}
+  void migrate_chat(std::int64_t, std::int64_t, Done<Nothing>) override {}
+  void unfinished(Done<Unfinished>) override {}
+  void members(Done<std::vector<Member>>) override {}
+  void choice(ChatKey, Done<ChatChoice>) override {}
+  void put_member(Member, Done<Nothing>) override {}
+  void prune(Wall, Seconds, Done<std::uint64_t>) override {}
+  void usage(Wall, std::optional<std::int64_t>, Done<UsageSum>) override {}
+  void forget(std::int64_t, Done<std::uint64_t>) override {}
+  void backup(std::string, Done<Nothing>) override {}
+  void ping(Done<Nothing>) override {}
+
+ private:
+  std::uint32_t attempt_of(const std::string& id) { return attempt.try_emplace(id, 1).first->second; }
+
+  template <class T>
+  void finish(bool ok, T value, Done<T> done) {
+    Result<T> applied = fail(Code::Rejected, "not that attempt");
+    if (ok) applied = value;
+    if (broken) applied = fail(Code::Internal, "disk full");
+    Result<T> durable = applied;
+    if (commits_fail) durable = fail(Code::Internal, "commit failed");
+    waiting_.push_back([applied, durable, done = std::move(done)]() mutable {
+      if (done.applied) done.applied(applied);
+      if (done.durable) done.durable(std::move(durable));
+    });
+  }
+
+  std::deque<std::function<void()>> waiting_;
+};
+
+}  // namespace katana::gateway
