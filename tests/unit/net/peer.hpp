@@ -19,13 +19,13 @@
 
 namespace katana::net {
 
-/// Turns the loop until `done`, for at most 30 s.
+/// Turns the loop until `done`, for at most 30 s. `look` is how often `done` is asked at least.
 template <class Done>
-bool drive(loop::Loop& loop, Done done) {
+bool drive(loop::Loop& loop, Done done, Millis look = Millis{100}) {
   const auto end = std::chrono::steady_clock::now() + Seconds{30};
   while (!done()) {
     if (std::chrono::steady_clock::now() > end) return false;
-    loop.run_once(Millis{100});
+    loop.run_once(look);
   }
   return true;
 }
