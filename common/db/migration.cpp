@@ -1,0 +1,81 @@
+#include "common/db/migration.hpp"
+
+#include <filesystem>
+
+namespace katana::db {
+namespace {
+
+Result<void> copy_whole(Connection& connection, const std::string& path) {
+  auto copy = connection.copy_to(path);
+  if (!copy) return fail(copy.error());
+  for (;;) {
+    const auto whole = (*copy)->step();
+    if (!whole) return fail(whole.error());
+    if (*whole) return {};
+  }
+}
+
+/// A copy that is there already was made by a try that didn't end: it is the older one, and stays.
+Result<void> keep_copy(Connection& connection, const std::string& path) {
+  std::error_code failed;
+  if (std::filesystem::exists(path, failed)) return {};
+  const std::string part = path + ".part";
+  std::filesystem::remove(part, failed);
+  if (auto copied = copy_whole(connection, part); !copied) return copied;
+  std::filesystem::rename(part, path, failed);
+  if (failed) return fail(Code::Internal, path + ": " + failed.message());
+  return {};
+}
+
+Result<int> version_of(Connection& connection) {
+  connection.begin();
+  connection.run("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
+  int version = 0;
+  {
+    Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");
+    if (rows.next()) version = rows.integer<int>(0);
+  }
+  if (auto committed = connection.commit(); !committed) {
+    connection.rollback();
+    return fail(committed.error());
+  }
+  return version;
+}
+
+Result<void> take_step(Connection& connection, const Migration& step) {
+  connection.begin();
+  (void)connection.script(step.sql);
+  connection.run("INSERT INTO schema_version (version) VALUES ($1)", step.version);
+  if (auto committed = connection.commit(); !committed) {
+    connection.rollback();
+    return fail(with_context(committed.error(), "migration " + std::to_string(step.version)));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path) {
+  const auto found = version_of(connection);
+  if (!found) return found;
+  const int newest = steps.empty() ? 0 : steps.back().version;
+  if (*found > newest) {
+    return fail(Code::Internal, "the store has schema " + std::to_string(*found) +
+                                    ", this program knows schemas up to " + std::to_string(newest) +
+                                    ": run the newer program, or restore the copy that it "
+                                    "made before its migration");
+  }
+  if (*found > 0 && *found < newest && !copy_path.empty()) {
+    const std::string path = copy_path + ".before-" + std::to_string(newest);
+    if (auto copied = keep_copy(connection, path); !copied) {
+      return fail(with_context(copied.error(), "keeping a copy before the migration"));
+    }
+  }
+  for (const Migration& step : steps) {
+    if (step.version <= *found) continue;
+    if (auto taken = take_step(connection, step); !taken) return fail(taken.error());
+  }
+  return found;
+}
+
+}  // namespace katana::db

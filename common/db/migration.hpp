@@ -1,0 +1,22 @@
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "common/core/result.hpp"
+#include "common/db/connection.hpp"
+
+namespace katana::db {
+
+/// One step of a schema. Steps go forward only; their versions count from 1 without a gap.
+struct Migration {
+  int version = 0;
+  const char* sql = "";
+};
+
+/// Brings the database to the last of `steps`, each in a transaction of its own. A database that holds
+/// something gets copied to `copy_path` + `.before-N` first (unless `copy_path` is empty). A schema newer
+/// than the last step is refused. Returns the version found.
+Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path);
+
+}  // namespace katana::db
