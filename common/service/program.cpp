@@ -1,0 +1,73 @@
+#include "common/service/program.hpp"
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <filesystem>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/log/log.hpp"
+
+namespace katana::service {
+namespace {
+
+constexpr int kExitBadSetting = 2;
+constexpr int kExitFailed = 1;
+
+int refuse(const ProgramInfo& info, const std::string& why) {
+  std::fprintf(stderr, "%s: %s\n", info.about.program.c_str(), log::redact(why).c_str());
+  return kExitBadSetting;
+}
+
+void open_log(const ProgramInfo& info, const config::Settings& settings) {
+  for (const Secret& secret : config::secrets_of(settings))
+    log::hide(secret.reveal());
+  log::open(info.component, settings.log_level, settings.log_format);
+  spdlog::info("Initializing {}", config::version_of(info.about));
+  for (const auto& warning : settings.warnings)
+    spdlog::warn("{}", warning);
+}
+
+}  // namespace
+
+Result<void> make_directory(const std::string& path, std::string_view setting) {
+  const mode_t before = umask(S_IRWXG | S_IRWXO);  // the parents that are made here, too
+  std::error_code failed;
+  std::filesystem::create_directories(path, failed);
+  umask(before);
+  if (!failed && access(path.c_str(), R_OK | W_OK | X_OK) != 0) failed = {errno, std::generic_category()};
+  if (!failed) return {};
+  return fail(Code::Rejected, std::string(setting) + ": cannot use " + path + " (" + failed.message() +
+                                  "); make it and give it to this user, or set " + std::string(setting) +
+                                  " to another directory");
+}
+
+int run_program(int argc, const char* const* argv, const ProgramInfo& info,
+                const std::function<int(const config::Settings&, const config::CommandLine&)>& body) {
+  std::signal(SIGPIPE, SIG_IGN);  // before the first log line: its reader may be gone already
+  try {
+    const auto line = config::parse_command_line(argc, argv, info.about);
+    if (!line) return line.error();
+    const auto settings = config::load(info.kind, *line);
+    if (!settings) return refuse(info, settings.error().detail);
+    if (info.makes_directories) {
+      for (const auto& [path, setting] : {std::pair(settings->state_dir, "KATANA_STATE_DIR"),
+                                          std::pair(settings->run_dir, "KATANA_RUN_DIR")}) {
+        if (auto made = make_directory(path, setting); !made) return refuse(info, made.error().detail);
+      }
+    }
+    open_log(info, *settings);
+    const int status = body(*settings, *line);
+    spdlog::default_logger()->flush();
+    return status;
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: cannot start: %s\n", info.about.program.c_str(),
+                 log::redact(error.what()).c_str());
+    spdlog::default_logger()->flush();
+    return kExitFailed;
+  }
+}
+
+}  // namespace katana::service

@@ -1,0 +1,369 @@
+#include "common/service/service.hpp"
+
+#include <algorithm>
+#include <csignal>
+
+#include <unistd.h>
+
+#include "common/bus/zmq_bus.hpp"
+#include "common/core/id.hpp"
+#include "common/log/log.hpp"
+#include "common/service/alarm.hpp"
+#include "common/service/notify.hpp"
+#include "common/service/pages.hpp"
+#include "common/service/vitals.hpp"
+
+namespace katana::service {
+namespace {
+
+using bus::ServiceState;
+
+constexpr Millis kBeat{500};
+constexpr std::uint64_t kBeatsPerMetrics = 10;
+constexpr Millis kAlarmEvery{1000};
+constexpr int kExitInterrupted = 130;
+constexpr int kExitFailed = 1;
+
+std::string signal_name(int signo) {
+  return signo == SIGINT ? "SIGINT" : "SIGTERM";
+}
+
+std::string seconds_text(Millis time) {
+  return time.count() % 1000 == 0 ? std::to_string(time.count() / 1000) + " s"
+                                  : std::to_string(time.count()) + " ms";
+}
+
+std::string jobs_text(std::uint64_t n) {
+  return std::to_string(n) + (n == 1 ? " job" : " jobs");
+}
+
+/// The metrics that every process has.
+struct ProcessMetrics {
+  explicit ProcessMetrics(Metrics& m, const Identity& id)
+      : resident(m.gauge("katana_process_resident_memory_bytes", "Resident memory of the process.")),
+        cpu(m.counter("katana_process_cpu_seconds_total", "User and system time of the process.")),
+        started(m.gauge("katana_process_start_time_seconds", "When the process started, in Unix time.")),
+        lag(m.gauge("katana_loop_lag_seconds", "Longest turn of the loop since the last heartbeat.")),
+        state_ready(m.gauge("katana_ready", "1 while the process serves, else 0.")),
+        healthy(m.gauge("katana_healthy", "1 while the process judges itself healthy, else 0.")) {
+    m.gauge("katana_build_info", "1, labelled by what runs.",
+            {{"version", KATANA_VERSION}, {"component", id.component}})
+        .set(1);
+  }
+  Gauge resident;
+  Counter cpu;
+  Gauge started, lag, state_ready, healthy;
+};
+
+}  // namespace
+
+struct Service::Impl {
+  Impl(Identity i, Hooks h)
+      : identity(std::move(i)),
+        hooks(std::move(h)),
+        process_id(fresh_id()),
+        host(host_name()),
+        log(log::room("service")),
+        own(metrics, identity),
+        http(loop),
+        bus(loop, bus::BusKeys{identity.keys_dir}),
+        started_at(clock.mono()) {
+    if (identity.instance.empty()) identity.instance = identity.component;
+    own.started.set(static_cast<double>(to_unix_ms(clock.wall())) / 1000);
+  }
+
+  // ---- start ----
+  int run();
+  Result<void> open_outside();
+  void watch_signals();
+
+  // ---- stop ----
+  void on_stop_signal(int signo);
+  void begin_drain(const std::string& why);
+  void finish();
+  void end(int status);
+
+  // ---- life ----
+  void tick();
+  bus::Heartbeat look();
+  void publish(bool with_metrics);
+  std::string metrics_text(const bus::Heartbeat& now);
+  net::ServerResponse serve(const net::ServerRequest& request);
+
+  Identity identity;
+  Hooks hooks;
+  std::string process_id;
+  std::string host;
+  std::shared_ptr<spdlog::logger> log;
+  SystemClock clock;
+  loop::Loop loop;
+  Metrics metrics;
+  ProcessMetrics own;
+  net::CurlClient http;
+  bus::ZmqBus bus;
+  std::unique_ptr<bus::HeartbeatSink> beats;
+  std::unique_ptr<net::HttpServer> server;
+  Notify notify;
+  Vitals vitals;
+  std::unique_ptr<HangAlarm> alarm;
+  std::vector<loop::Handle> handles;
+  loop::Timer drain_timer;
+
+  Mono started_at;
+  Mono ticked_at{};
+  Mono rearmed_at{};
+  Mono pinged_at{};
+  ServiceState state = ServiceState::Starting;
+  bool ended = false;
+  int status = 0;
+  std::uint64_t seq = 0;
+  std::uint64_t ticks = 0;
+  Millis longest_turn{0};
+  std::uint64_t counted_cpu_ms = 0;
+};
+
+// ---- start
+// --------------------------------------------------------------------------------------------------------
+
+Result<void> Service::Impl::open_outside() {
+  if (!identity.http_address.empty()) {
+    auto listening = net::HttpServer::listen(loop, identity.http_address,
+                                             [this](const net::ServerRequest& r) { return serve(r); });
+    if (!listening) return katana::fail(listening.error());
+    server = std::move(*listening);
+    log->info("Serving /live /health /ready /metrics on port {}", server->port());
+  }
+  if (!identity.watch_endpoint.empty()) {
+    auto sink = bus.connect_heartbeats(identity.watch_endpoint);
+    if (!sink) return katana::fail(with_context(sink.error(), "connecting to the watchdog"));
+    beats = std::move(*sink);
+  }
+  return {};
+}
+
+void Service::Impl::watch_signals() {
+  for (const int signo : {SIGTERM, SIGINT}) {
+    handles.push_back(loop.on_signal(signo, [this](int s) { on_stop_signal(s); }));
+  }
+  handles.push_back(loop.on_signal(SIGHUP, [this](int) {
+    log->info("SIGHUP received: {}",
+              hooks.reload ? "reading files and tables again" : "nothing to read again");
+    if (hooks.reload) hooks.reload();
+  }));
+}
+
+int Service::Impl::run() {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error of that write, not the end of the process
+  alarm = std::make_unique<HangAlarm>();
+  watch_signals();
+  handles.push_back(loop.after_wait([this] { longest_turn = std::max(longest_turn, loop.last_turn()); }));
+  handles.push_back(loop.every(kBeat, [this] { tick(); }));
+  auto opened = open_outside();
+  if (opened) {
+    publish(false);
+    opened = hooks.start ? hooks.start() : Result<void>();
+  }
+  if (!opened) {
+    log->critical("Cannot start: {}", opened.error().detail);
+    status = kExitFailed;
+    finish();
+  } else if (!ended) {
+    loop.run();
+  }
+  server.reset();
+  log->flush();
+  return status;
+}
+
+// ---- stop
+// ---------------------------------------------------------------------------------------------------------
+
+void Service::Impl::on_stop_signal(int signo) {
+  if (state == ServiceState::Draining || state == ServiceState::Stopped) {
+    log->warn("{} received again: exiting at once, with work still in hand", signal_name(signo));
+    log->flush();
+    _exit(kExitInterrupted);
+  }
+  begin_drain(signal_name(signo) + " received");
+}
+
+void Service::Impl::begin_drain(const std::string& why) {
+  if (state == ServiceState::Draining || state == ServiceState::Stopped) return;
+  state = ServiceState::Draining;
+  notify.tell("STOPPING=1");
+  log->info("Stopping: {}, no new work is taken", why);
+  publish(false);
+  if (hooks.drain) {
+    hooks.drain();
+  } else {
+    finish();
+  }
+  if (ended) return;
+  log->info("Stopping: {} in hand, waiting up to {}", jobs_text(look().in_flight),
+            seconds_text(identity.drain_limit));
+  drain_timer = loop.after(identity.drain_limit, [this] {
+    log->warn("Stopping: {} still in hand after {}, going on without them", jobs_text(look().in_flight),
+              seconds_text(identity.drain_limit));
+    finish();
+  });
+}
+
+void Service::Impl::finish() {
+  if (ended) return;
+  ended = true;  // before the hook: it may call drained() or stop()
+  drain_timer.reset();
+  if (hooks.stop) {
+    log->info("Stopping: storing what is unfinished");
+    hooks.stop();
+  }
+  state = ServiceState::Stopped;
+  publish(true);
+  log->info("Stopped after {} s, exit status {}",
+            std::chrono::duration_cast<Seconds>(clock.mono() - started_at).count(), status);
+  loop.stop();
+}
+
+// ---- life
+// ---------------------------------------------------------------------------------------------------------
+
+void Service::Impl::tick() {
+  const Mono now = clock.mono();
+  // A tick that itself comes late is lag that no single turn may show.
+  if (ticked_at != Mono{}) {
+    const auto late = std::chrono::duration_cast<Millis>(now - ticked_at) - kBeat;
+    longest_turn = std::max(longest_turn, late);
+  }
+  ticked_at = now;
+  if (now - rearmed_at >= kAlarmEvery) {
+    alarm->rearm();
+    rearmed_at = now;
+  }
+  const Millis ping = notify.watchdog_period();
+  if (ping > Millis{0} && now - pinged_at >= ping - kBeat) {
+    notify.tell("WATCHDOG=1");
+    pinged_at = now;
+  }
+  publish(ticks++ % kBeatsPerMetrics == 0);
+}
+
+bus::Heartbeat Service::Impl::look() {
+  bus::Heartbeat b;
+  b.component = identity.component;
+  b.instance = identity.instance;
+  b.process_id = process_id;
+  b.pid = getpid();
+  b.host = host;
+  b.build = KATANA_VERSION;
+  b.state = state;
+  b.seq = seq;
+  b.sent_at = clock.wall();
+  b.uptime_ms = std::chrono::duration_cast<Millis>(clock.mono() - started_at).count();
+  b.loop_lag_ms = static_cast<std::uint32_t>(std::max<std::int64_t>(0, longest_turn.count()));
+  b.rss_bytes = vitals.rss_bytes();
+  b.cpu_ms = vitals.cpu_ms();
+  if (hooks.report) hooks.report(b);
+  return b;
+}
+
+void Service::Impl::publish(bool with_metrics) {
+  if (!beats) {
+    longest_turn = Millis{0};
+    return;
+  }
+  ++seq;
+  bus::Heartbeat b = look();
+  if (with_metrics) b.metrics = metrics_text(b);
+  beats->publish(b);
+  longest_turn = Millis{0};
+}
+
+std::string Service::Impl::metrics_text(const bus::Heartbeat& now) {
+  own.resident.set(static_cast<double>(now.rss_bytes));
+  own.cpu.add(static_cast<double>(now.cpu_ms - std::min(now.cpu_ms, counted_cpu_ms)) / 1000);
+  counted_cpu_ms = now.cpu_ms;
+  own.lag.set(static_cast<double>(now.loop_lag_ms) / 1000);
+  own.state_ready.set(now.state == ServiceState::Ready ? 1 : 0);
+  std::string reason;
+  own.healthy.set(is_healthy(now, reason) ? 1 : 0);
+  return metrics.text();
+}
+
+net::ServerResponse Service::Impl::serve(const net::ServerRequest& request) {
+  if (request.path == "/metrics" && !hooks.metrics_page) {
+    net::ServerResponse out;
+    out.content_type = "text/plain; version=0.0.4; charset=utf-8";
+    out.body = metrics_text(look());
+    return out;
+  }
+  const std::string members = request.path == "/health" && hooks.health_json ? hooks.health_json() : "";
+  if (auto page = state_page(request.path, look(), members)) return std::move(*page);
+  return hooks.http ? hooks.http(request) : no_such_page();
+}
+
+// ---- the outside
+// --------------------------------------------------------------------------------------------------
+
+Service::Service(Identity identity, Hooks hooks)
+    : impl_(std::make_unique<Impl>(std::move(identity), std::move(hooks))) {}
+Service::~Service() = default;
+
+int Service::run() {
+  return impl_->run();
+}
+
+void Service::ready() {
+  if (impl_->state != ServiceState::Starting) return;
+  impl_->state = ServiceState::Ready;
+  impl_->notify.tell("READY=1");
+  impl_->log->info("Started: ready after {} ms",
+                   std::chrono::duration_cast<Millis>(impl_->clock.mono() - impl_->started_at).count());
+  impl_->publish(true);
+}
+
+void Service::drained() {
+  if (impl_->state != ServiceState::Draining || impl_->ended) return;
+  impl_->log->info("Stopping: the work in hand is done");
+  impl_->finish();
+}
+
+void Service::stop() {
+  impl_->begin_drain("asked to");
+}
+
+void Service::fail(const Error& error) {
+  if (impl_->ended) return;
+  impl_->log->critical("Cannot go on: {}", error.detail);
+  impl_->status = kExitFailed;
+  impl_->finish();
+}
+
+void Service::beat() {
+  impl_->publish(false);
+}
+
+loop::Loop& Service::loop() {
+  return impl_->loop;
+}
+net::CurlClient& Service::http() {
+  return impl_->http;
+}
+bus::ZmqBus& Service::bus() {
+  return impl_->bus;
+}
+const Clock& Service::clock() const {
+  return impl_->clock;
+}
+Metrics& Service::metrics() {
+  return impl_->metrics;
+}
+bus::ServiceState Service::state() const {
+  return impl_->state;
+}
+const std::string& Service::process_id() const {
+  return impl_->process_id;
+}
+std::string Service::metrics_text() {
+  return impl_->metrics_text(impl_->look());
+}
+
+}  // namespace katana::service
