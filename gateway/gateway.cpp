@@ -153,15 +153,13 @@ Result<void> Gateway::start() {
 void Gateway::recover() {
   store_->members(Done<std::vector<Member>>{.durable = [this](Result<std::vector<Member>> members) {
     if (!members) {
-      logger().critical("The store can't be read: {}", members.error().detail);
-      return service_.stop();
+      return service_.fail(with_context(members.error(), "reading the store"));
     }
     access_.restore(std::move(*members));
     if (!access_.has_admin()) logger().info("There is no admin yet: the first `katana allow CODE` makes one");
     store_->unfinished(Done<Unfinished>{.durable = [this](Result<Unfinished> unfinished) {
       if (!unfinished) {
-        logger().critical("The store can't be read: {}", unfinished.error().detail);
-        return service_.stop();
+        return service_.fail(with_context(unfinished.error(), "reading the store"));
       }
       restore(std::move(*unfinished));
       serve();
@@ -208,8 +206,7 @@ void Gateway::serve() {
           .on_drained = {},
           .on_malformed = [](const bus::PeerId&, const Error& error) { logger().error("bus: {}", error.detail); }});
   if (!bus) {
-    logger().critical("The job bus can't be opened: {}", bus.error().detail);
-    return service_.stop();
+    return service_.fail(with_context(bus.error(), "opening the job bus"));
   }
   bus_ = std::move(*bus);
   dispatcher_->attach(*bus_);
@@ -484,6 +481,11 @@ void Gateway::report(bus::Heartbeat& beat) {
   beat.healthy = beat.unhealthy_reason.empty();
 }
 
+std::string Gateway::health_members() const {
+  const std::string object = health_json();
+  return object.substr(1, object.size() - 2);
+}
+
 std::string Gateway::health_json() const {
   const Mono now = service_.clock().mono();
   nlohmann::json j;
@@ -498,6 +500,26 @@ std::string Gateway::health_json() const {
   j["jobs_waiting"] = dispatcher_ ? dispatcher_->waiting() : 0;
   j["jobs_in_flight"] = dispatcher_ ? dispatcher_->in_flight() : 0;
   return j.dump();
+}
+
+int run(const config::Settings& settings, config::ModelTable models) {
+  std::unique_ptr<Gateway> gateway;  // made after the service that it stands on, gone before it
+  service::Service service(service::Identity{.component = "gateway",
+                                             .instance = settings.instance.empty() ? "gateway" : settings.instance,
+                                             .http_address = settings.gateway_http,
+                                             .watch_endpoint = settings.watch,
+                                             .keys_dir = settings.keys_dir},
+                           service::Hooks{.start = [&] { return gateway->start(); },
+                                          .drain = [&] { gateway->drain(); },
+                                          .stop = [&] { gateway->stop(); },
+                                          .report = [&](bus::Heartbeat& beat) { gateway->report(beat); },
+                                          .health_json = [&] { return gateway->health_members(); },
+                                          .reload = [&] { gateway->reload(); },
+                                          .http = {}});
+  gateway = std::make_unique<Gateway>(service, settings, std::move(models));
+  const int status = service.run();
+  gateway.reset();
+  return status;
 }
 
 }  // namespace katana::gateway

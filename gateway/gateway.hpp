@@ -35,7 +35,8 @@ class Gateway {
   void stop();
   void reload();
   void report(bus::Heartbeat& beat);
-  [[nodiscard]] std::string health_json() const;
+  [[nodiscard]] std::string health_json() const;     ///< an object
+  [[nodiscard]] std::string health_members() const;  ///< its members without the braces, for /health
 
  private:
   struct Counters;
