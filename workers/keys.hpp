@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <vector>
+
+#include "common/core/clock.hpp"
+#include "common/core/secret.hpp"
+
+namespace katana::workers {
+
+/// A provider's keys, one in use at a time: prompts are cached by account, so that changing for its own sake
+/// would cost money. A key that was refused or is used up rests, and the next one takes over. Pure; owned by
+/// the worker.
+class KeyRing {
+ public:
+  /// None: one empty key, for a server that asks for none.
+  explicit KeyRing(std::vector<Secret> keys);
+
+  /// The key in use; when all rest, the one that is back first.
+  std::size_t pick(Mono now);
+  [[nodiscard]] const Secret& at(std::size_t key) const { return keys_[key].secret; }
+  [[nodiscard]] std::size_t size() const { return keys_.size(); }
+  /// `key` rests until then. True when another one is fit for use.
+  bool rest(std::size_t key, Mono now, Mono until);
+
+ private:
+  struct Key {
+    Secret secret;
+    Mono rests_until{};
+  };
+  std::vector<Key> keys_;
+  std::size_t current_ = 0;
+};
+
+}  // namespace katana::workers

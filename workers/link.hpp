@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/bus/port.hpp"
+#include "common/core/clock.hpp"
+
+namespace katana::workers {
+
+/// The worker's side of one gateway: whether it is there, and what it was told. Owned by the worker; pure but
+/// for the port it sends through.
+///
+/// ZeroMQ connects again by itself, unnoticed, so that a gateway which started anew wouldn't know us: after a
+/// second without a word we say Hello again, after three we take a fresh connection.
+class Link {
+ public:
+  static constexpr Millis kQuiet{1'000};
+  static constexpr Millis kGone{3'000};
+  enum class Need { Nothing, Hello, Reconnect };
+
+  Link(std::string endpoint, std::unique_ptr<bus::JobClient> client, Mono now)
+      : endpoint_(std::move(endpoint)), client_(std::move(client)), heard_(now), connected_(now) {}
+
+  Result<void> send(const bus::Message& message) { return client_->send(message); }
+  void heard(Mono now) { heard_ = now; }
+  /// What this beat must do about it; `late`: this turn of the loop proves nothing.
+  [[nodiscard]] Need need(Mono now, bool late) const;
+  void said_hello() { said_hello_ = true; }
+  /// Drops the connection for a fresh one, which has not said Hello.
+  void reconnect(Mono now);
+  void welcome(std::string gateway_id);
+
+  [[nodiscard]] bool joined() const { return joined_; }
+  [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
+  [[nodiscard]] const std::string& gateway_id() const { return gateway_id_; }
+
+  /// The window it was told last; none since its Welcome.
+  std::optional<std::uint32_t> credit;
+  /// Jobs that run here on its behalf.
+  std::size_t running = 0;
+
+ private:
+  std::string endpoint_;
+  std::unique_ptr<bus::JobClient> client_;
+  std::string gateway_id_;
+  Mono heard_;
+  Mono connected_;
+  bool said_hello_ = false;
+  bool joined_ = false;
+};
+
+}  // namespace katana::workers
