@@ -5,17 +5,22 @@
 namespace sandbox {
 namespace {
 
-/// `name="…"` out of a Content-Disposition.
+/// The value of `name="…"`, or of `name=…`, in a Content-Disposition.
 std::string_view attribute(std::string_view header, std::string_view name) {
-  std::string key(name);
-  key += "=\"";
-  std::size_t at = header.find(key);
-  while (at != std::string_view::npos && at > 0 && header[at - 1] != ' ' && header[at - 1] != ';') {
-    at = header.find(key, at + 1);
+  while (!header.empty()) {
+    const auto semicolon = header.find(';');
+    std::string_view part = header.substr(0, semicolon);
+    while (take_prefix(part, " ")) {
+    }
+    if (take_prefix(part, name) && take_prefix(part, "=")) {
+      if (!take_prefix(part, "\"")) return part;
+      const std::string_view quoted = header.substr(static_cast<std::size_t>(part.data() - header.data()));
+      return quoted.substr(0, quoted.find('"'));  // may hold a semicolon
+    }
+    if (semicolon == std::string_view::npos) break;
+    header.remove_prefix(semicolon + 1);
   }
-  if (at == std::string_view::npos) return {};
-  const auto start = at + key.size();
-  return header.substr(start, header.find('"', start) - start);
+  return {};
 }
 
 std::string_view header_line(std::string_view head, std::string_view name) {
