@@ -1,13 +1,12 @@
 #include "gateway/gateway.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <fstream>
 #include <utility>
 
 #include <nlohmann/json.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/bus/zmq_bus.hpp"
 #include "common/core/id.hpp"
@@ -25,40 +24,50 @@ constexpr Millis kPruneEvery{3'600'000};
 /// Trouble with polling that lasts this long is told; shorter ones heal by themselves.
 constexpr Millis kPollGrace{15'000};
 constexpr Millis kStoreGrace{10'000};
-/// The heartbeat file wants a poll attempt's end this recently: the poll's timeout, its stall limit, and some air.
+/// The heartbeat file wants a poll attempt's end this recently: the poll's timeout, its stall limit, and some
+/// air.
 constexpr Millis kPollAttemptGrace{75'000};
 constexpr std::uint32_t kMaxOutputTokens = 8'192;
 
 constexpr std::string_view kSystemPrompt =
-    "You are a helpful assistant that people talk to in Telegram. Answer in the language of the question. Be clear and to "
-    "the point; use Markdown where it helps (lists, code blocks with their language), no tables wider than a phone.";
+    "You are a helpful assistant that people talk to in Telegram. Answer in the language of the question. Be "
+    "clear and to "
+    "the point; use Markdown where it helps (lists, code blocks with their language), no tables wider than a "
+    "phone.";
 
 spdlog::logger& logger() {
   static auto log = log::room("gateway");
   return *log;
 }
 
-std::int64_t bot_id_of(const Secret& token) { return std::stoll(token.reveal().substr(0, token.reveal().find(':'))); }
+std::int64_t bot_id_of(const Secret& token) {
+  return std::stoll(token.reveal().substr(0, token.reveal().find(':')));
+}
 
-double seconds(Mono::duration d) { return std::chrono::duration<double>(d).count(); }
+double seconds(Mono::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
 
 }  // namespace
 
 struct Gateway::Counters {
   explicit Counters(service::Metrics& m) : metrics(m) {
     questions = m.counter("katana_questions_total", "Questions taken from users.");
-    duplicates = m.counter("katana_updates_duplicate_total", "Updates that had been accepted before and were dropped.");
+    duplicates = m.counter("katana_updates_duplicate_total",
+                           "Updates that had been accepted before and were dropped.");
     delivered = m.counter("katana_answers_total", "Answers by how they ended.", {{"outcome", "delivered"}});
     abandoned = m.counter("katana_answers_total", "Answers by how they ended.", {{"outcome", "abandoned"}});
-    answer_seconds = m.histogram("katana_answer_seconds", "Time from taking a question to its answer's last edit.",
-                                 {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300});
+    answer_seconds =
+        m.histogram("katana_answer_seconds", "Time from taking a question to its answer's last edit.",
+                    {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300});
     queue = m.gauge("katana_jobs_waiting", "Jobs that wait for a worker.");
     in_flight = m.gauge("katana_jobs_in_flight", "Jobs at workers.");
     outbox = m.gauge("katana_outbox_waiting", "Messages that wait to be sent or edited.");
     claude_workers = m.gauge("katana_workers", "Workers connected, by provider.", {{"provider", "claude"}});
     openai_workers = m.gauge("katana_workers", "Workers connected, by provider.", {{"provider", "openai"}});
     polling = m.gauge("katana_polling_active", "1 while updates come from Telegram, else 0.");
-    telegram_errors = m.counter("katana_telegram_errors_total", "Calls to Telegram that failed, polls included.");
+    telegram_errors =
+        m.counter("katana_telegram_errors_total", "Calls to Telegram that failed, polls included.");
   }
   service::Metrics& metrics;
   service::Counter questions, duplicates, delivered, abandoned, telegram_errors;
@@ -67,10 +76,16 @@ struct Gateway::Counters {
   std::uint64_t answered = 0;
 
   void ignored(const std::string& why) {
-    metrics.counter("katana_updates_ignored_total", "Updates that came to nothing, by reason.", {{"reason", why}}).add();
+    metrics
+        .counter("katana_updates_ignored_total", "Updates that came to nothing, by reason.",
+                 {{"reason", why}})
+        .add();
   }
   void failed(std::string_view code) {
-    metrics.counter("katana_job_failures_total", "Jobs that failed, by error code.", {{"code", std::string(code)}}).add();
+    metrics
+        .counter("katana_job_failures_total", "Jobs that failed, by error code.",
+                 {{"code", std::string(code)}})
+        .add();
   }
 };
 
@@ -97,20 +112,24 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
 
 Gateway::~Gateway() = default;
 
-// ---- start -----------------------------------------------------------------------------------------------------------
+// ---- start
+// -----------------------------------------------------------------------------------------------------------
 
 Result<void> Gateway::start() {
   logger().info("Initializing Katana gateway {}", KATANA_VERSION);
   logger().info("Telegram API token loaded (masked: {})", settings_.telegram.token.masked());
-  logger().info("Claude: {}", offer_.claude ? "on, " + offer_.default_claude_model : "off (no ANTHROPIC_API_KEY)");
-  logger().info("OpenAI: {}", offer_.openai ? "on, " + offer_.default_openai_model : "off (no OPENAI_API_KEY)");
+  logger().info("Claude: {}",
+                offer_.claude ? "on, " + offer_.default_claude_model : "off (no ANTHROPIC_API_KEY)");
+  logger().info("OpenAI: {}",
+                offer_.openai ? "on, " + offer_.default_openai_model : "off (no OPENAI_API_KEY)");
 
   auto store = open_store(service_.loop(), service_.clock(), settings_.store.reveal(), offer_.bot_user_id);
   if (!store) return fail(with_context(store.error(), "opening the store"));
   store_ = std::move(*store);
 
   api_ = std::make_unique<telegram::HttpBotApi>(
-      service_.http(), telegram::BotAccess{settings_.telegram.api_url, settings_.telegram.token, settings_.telegram.proxy});
+      service_.http(),
+      telegram::BotAccess{settings_.telegram.api_url, settings_.telegram.token, settings_.telegram.proxy});
   outbox_alarm_ = std::make_unique<LoopAlarm>(service_.loop());
   outbox_ = std::make_unique<Outbox>(*api_, *store_, service_.clock(), *outbox_alarm_,
                                      OutboxConfig{.limits = settings_.telegram.limits,
@@ -123,7 +142,10 @@ Result<void> Gateway::start() {
                      .gateway_id = service_.process_id(),
                      .system_prompt = std::string(kSystemPrompt),
                      .fallback = settings_.fallback,
-                     .default_model = [this](const std::string& p) { return offer_.resolve({p, {}}).model; },
+                     .default_model =
+                         [this](const std::string& p) {
+                           return offer_.resolve({p, {}}).model;
+                         },
                      .max_output_tokens =
                          [this](const std::string& id) {
                            const auto* model = offer_.models.find(id);
@@ -134,15 +156,17 @@ Result<void> Gateway::start() {
   inbox_ = std::make_unique<Inbox>(chat_, *store_, service_.clock(), settings_.log_messages, inbox_events());
   poller_ = std::make_unique<Poller>(
       *api_, service_.clock(),
-      Poller::Events{.accept = [this](std::vector<Update> updates,
-                                      std::function<void(Result<void>)> then) {
-                       inbox_->accept(std::move(updates), std::move(then));
-                     },
+      Poller::Events{.accept =
+                         [this](std::vector<Update> updates, std::function<void(Result<void>)> then) {
+                           inbox_->accept(std::move(updates), std::move(then));
+                         },
                      .changed = [this] { arm_poller(); }});
 
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/gateway.sock",
-      [this](const control::Request& request, control::ControlServer::Reply reply) { this->control(request, std::move(reply)); });
+      [this](const control::Request& request, control::ControlServer::Reply reply) {
+        this->control(request, std::move(reply));
+      });
   if (!control) return fail(with_context(control.error(), "opening the control socket"));
   control_ = std::move(*control);
   recover();
@@ -172,7 +196,8 @@ void Gateway::restore(Unfinished unfinished) {
     logger().info("Going on with {} unfinished answers and {} undelivered replies", unfinished.turns.size(),
                   unfinished.replies.size());
   }
-  for (auto& r : unfinished.replies) outbox_->reply(r.chat, r.outbox_id, std::move(r.reply), r.attempted);
+  for (auto& r : unfinished.replies)
+    outbox_->reply(r.chat, r.outbox_id, std::move(r.reply), r.attempted);
   for (auto& t : unfinished.turns) {
     outbox_->open(AnswerSlot{.turn_id = t.turn_id,
                              .job_id = t.job.job_id,
@@ -204,7 +229,8 @@ void Gateway::serve() {
           .on_message = [this](const bus::PeerId& peer,
                                bus::Message message) { dispatcher_->on_message(peer, std::move(message)); },
           .on_drained = {},
-          .on_malformed = [](const bus::PeerId&, const Error& error) { logger().error("bus: {}", error.detail); }});
+          .on_malformed = [](const bus::PeerId&,
+                             const Error& error) { logger().error("bus: {}", error.detail); }});
   if (!bus) {
     return service_.fail(with_context(bus.error(), "opening the job bus"));
   }
@@ -227,12 +253,16 @@ void Gateway::introduce() {
     }
     offer_.bot_username = me->username;
     offer_.bot_name = me->first_name;
-    logger().info("This is @{} ({}); group privacy is {}", me->username, me->id,
-                  me->can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
-    std::vector<std::pair<std::string, std::string>> commands{
-        {"new", "Start over"}, {"model", "See or choose the model"}, {"stop", "Stop the answer"}, {"help", "What I can do"}};
+    logger().info(
+        "This is @{} ({}); group privacy is {}", me->username, me->id,
+        me->can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
+    std::vector<std::pair<std::string, std::string>> commands{{"new", "Start over"},
+                                                              {"model", "See or choose the model"},
+                                                              {"stop", "Stop the answer"},
+                                                              {"help", "What I can do"}};
     if (offer_.claude && offer_.openai) {
-      commands.insert(commands.begin() + 1, {{"claude", "Let Claude answer"}, {"openai", "Let OpenAI answer"}});
+      commands.insert(commands.begin() + 1,
+                      {{"claude", "Let Claude answer"}, {"openai", "Let OpenAI answer"}});
     }
     introduce_call_ = api_->set_commands(commands, [](telegram::ApiResult<bool> done) {
       if (!done) logger().warn("The list of commands could not be set: {}", done.error().error.detail);
@@ -240,7 +270,8 @@ void Gateway::introduce() {
   });
 }
 
-// ---- the way of a question -------------------------------------------------------------------------------------------
+// ---- the way of a question
+// -------------------------------------------------------------------------------------------
 
 InboxEvents Gateway::inbox_events() {
   return InboxEvents{
@@ -263,7 +294,8 @@ InboxEvents Gateway::inbox_events() {
                                 if (id) outbox_->reply(chat, *id, Reply{.text = phrases::nothing_to_stop()});
                               }});
           },
-      .on_chat_gone = [](std::int64_t chat) { logger().info("Chat {}: the bot was removed or blocked", chat); },
+      .on_chat_gone =
+          [](std::int64_t chat) { logger().info("Chat {}: the bot was removed or blocked", chat); },
       .on_ignored = [this](const std::string& why) { counters_->ignored(why); },
       .on_duplicate = [this] { counters_->duplicates.add(); },
       .refuse = {}};
@@ -297,40 +329,48 @@ DispatchEvents Gateway::dispatch_events() {
       .on_text =
           [this](std::int64_t turn, std::string_view piece) {
             const auto early = early_text_.find(turn);
-            early == early_text_.end() ? outbox_->grow(turn, piece) : static_cast<void>(early->second.append(piece));
+            early == early_text_.end() ? outbox_->grow(turn, piece)
+                                       : static_cast<void>(early->second.append(piece));
           },
       .on_whole =
           [this](std::int64_t turn, std::string whole) {
             const auto early = early_text_.find(turn);
-            early == early_text_.end() ? outbox_->replace(turn, whole) : static_cast<void>(early->second = std::move(whole));
+            early == early_text_.end() ? outbox_->replace(turn, whole)
+                                       : static_cast<void>(early->second = std::move(whole));
           },
       .on_restart =
           [this](std::int64_t turn) {
             const auto early = early_text_.find(turn);
             early == early_text_.end() ? outbox_->restart(turn) : early->second.clear();
           },
-      .on_settled = [this](std::int64_t turn, std::string text) { outbox_->finish(turn, FinalText{.text = std::move(text)}); },
+      .on_settled = [this](std::int64_t turn,
+                           std::string text) { outbox_->finish(turn, FinalText{.text = std::move(text)}); },
       .on_result =
           [](const bus::JobResult& r, const std::string& provider) {
-            logger().info("Job {}: answered by {} ({}), {} characters, {} + {} tokens, {} ms", r.job.job_id, provider,
-                          r.model, r.text.size(), r.usage.input_tokens, r.usage.output_tokens, r.upstream_ms);
+            logger().info("Job {}: answered by {} ({}), {} characters, {} + {} tokens, {} ms", r.job.job_id,
+                          provider, r.model, r.text.size(), r.usage.input_tokens, r.usage.output_tokens,
+                          r.upstream_ms);
           },
       .on_failure =
           [this](const bus::JobFailed& f, const std::string& provider) {
             counters_->failed(to_string(f.error.code));
-            if (f.error.code == Code::Cancelled) return logger().info("Job {}: stopped by its user", f.job.job_id);
+            if (f.error.code == Code::Cancelled)
+              return logger().info("Job {}: stopped by its user", f.job.job_id);
             last_error_ = provider + ": " + std::string(to_string(f.error.code));
-            logger().error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code), f.error.detail);
+            logger().error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
+                           f.error.detail);
           },
       .blob = {}};
 }
 
 OutboxEvents Gateway::outbox_events() {
   return OutboxEvents{
-      .on_delivered = [this](std::int64_t turn, const std::string& abandoned) { on_delivered(turn, abandoned); },
+      .on_delivered = [this](std::int64_t turn,
+                             const std::string& abandoned) { on_delivered(turn, abandoned); },
       .on_first_text = {},
       .on_reply_done = [this](std::int64_t, const std::string&) { check_drained(); },
-      .on_chat_gone = [](std::int64_t chat) { logger().info("Chat {}: nothing can be sent there any more", chat); },
+      .on_chat_gone =
+          [](std::int64_t chat) { logger().info("Chat {}: nothing can be sent there any more", chat); },
       .on_migrated = [](std::int64_t from, std::int64_t to) { logger().info("Chat {} is now {}", from, to); },
       .on_error =
           [this](const Error& error, std::string_view doing) {
@@ -361,7 +401,8 @@ void Gateway::press_answered(const std::string& press_id, const std::string& tex
   });
 }
 
-// ---- time ------------------------------------------------------------------------------------------------------------
+// ---- time
+// ------------------------------------------------------------------------------------------------------------
 
 void Gateway::tick() {
   dispatcher_->tick();
@@ -384,8 +425,8 @@ void Gateway::arm_poller() {
   poll_timer_ = service_.loop().after(std::max(wait, Millis{0}), [this] { poller_->wake(); });
 }
 
-/// The sign of life that `katana check-heartbeat` reads: written only while there is progress, by rename, so that no
-/// reader meets half a file. A few bytes in the page cache every 5 s: not worth a thread.
+/// The sign of life that `katana check-heartbeat` reads: written only while there is progress, by rename, so
+/// that no reader meets half a file. A few bytes in the page cache every 5 s: not worth a thread.
 void Gateway::beat_file() {
   if (!store_asked_) {
     store_asked_ = true;
@@ -403,7 +444,8 @@ void Gateway::beat_file() {
     std::ofstream file(part, std::ios::trunc);
     file << to_unix(service_.clock().wall()) << '\n';
     if (!file) {
-      logger().error("The heartbeat file can't be written: {}; is its directory writable for this user?", part);
+      logger().error("The heartbeat file can't be written: {}; is its directory writable for this user?",
+                     part);
       return;
     }
   }
@@ -414,21 +456,25 @@ void Gateway::beat_file() {
 }
 
 void Gateway::prune() {
-  store_->prune(service_.clock().wall(), settings_.retention, Done<std::uint64_t>{.durable = [](Result<std::uint64_t> n) {
-    if (n && *n > 0) logger().info("Retention: {} rows removed", *n);
-    if (!n) logger().error("Retention: {}", n.error().detail);
-  }});
+  store_->prune(service_.clock().wall(), settings_.retention,
+                Done<std::uint64_t>{.durable = [](Result<std::uint64_t> n) {
+                  if (n && *n > 0) logger().info("Retention: {} rows removed", *n);
+                  if (!n) logger().error("Retention: {}", n.error().detail);
+                }});
 }
 
 std::string Gateway::unhealthy_reason() const {
   const Mono now = service_.clock().mono();
   if (!poller_) return "starting";
   if (now - last_store_answer_ > kStoreGrace) {
-    return "the store has not answered for " + std::to_string(static_cast<int>(seconds(now - last_store_answer_))) + " s";
+    return "the store has not answered for " +
+           std::to_string(static_cast<int>(seconds(now - last_store_answer_))) + " s";
   }
   const auto since = poller_->trouble_since();
-  if (since && (now - *since > kPollGrace || poller_->trouble().find("(40") != std::string::npos)) return poller_->trouble();
-  if (outbox_->load().held) return "Telegram refuses the token; set KATANA_TELEGRAM_TOKEN to the one from @BotFather";
+  if (since && (now - *since > kPollGrace || poller_->trouble().find("(40") != std::string::npos))
+    return poller_->trouble();
+  if (outbox_->load().held)
+    return "Telegram refuses the token; set KATANA_TELEGRAM_TOKEN to the one from @BotFather";
   return {};
 }
 
@@ -437,8 +483,8 @@ void Gateway::drain() {
   logger().info("Stopping: polling ends");
   poller_->stop();
   dispatcher_->drain();
-  logger().info("Stopping: {} answers are being written, {} questions wait and stay in the store", dispatcher_->in_flight(),
-                dispatcher_->waiting());
+  logger().info("Stopping: {} answers are being written, {} questions wait and stay in the store",
+                dispatcher_->in_flight(), dispatcher_->waiting());
   check_drained();
 }
 
@@ -491,9 +537,11 @@ std::string Gateway::health_json() const {
   nlohmann::json j;
   j["polling_active"] = poller_ && poller_->active();
   j["polling_trouble"] = poller_ ? poller_->trouble() : "";
-  j["seconds_since_last_poll"] = poller_ && poller_->last_success() ? nlohmann::json(seconds(now - *poller_->last_success()))
-                                                                    : nlohmann::json(nullptr);
-  j["seconds_since_last_answer"] = last_answer_ ? nlohmann::json(seconds(now - *last_answer_)) : nlohmann::json(nullptr);
+  j["seconds_since_last_poll"] = poller_ && poller_->last_success()
+                                     ? nlohmann::json(seconds(now - *poller_->last_success()))
+                                     : nlohmann::json(nullptr);
+  j["seconds_since_last_answer"] =
+      last_answer_ ? nlohmann::json(seconds(now - *last_answer_)) : nlohmann::json(nullptr);
   j["store"] = now - last_store_answer_ <= kStoreGrace ? "ok" : "no answer";
   j["workers"] = {{"claude", dispatcher_ ? dispatcher_->pool().count("claude") : 0},
                   {"openai", dispatcher_ ? dispatcher_->pool().count("openai") : 0}};
@@ -504,18 +552,19 @@ std::string Gateway::health_json() const {
 
 int run(const config::Settings& settings, config::ModelTable models) {
   std::unique_ptr<Gateway> gateway;  // made after the service that it stands on, gone before it
-  service::Service service(service::Identity{.component = "gateway",
-                                             .instance = settings.instance.empty() ? "gateway" : settings.instance,
-                                             .http_address = settings.gateway_http,
-                                             .watch_endpoint = settings.watch,
-                                             .keys_dir = settings.keys_dir},
-                           service::Hooks{.start = [&] { return gateway->start(); },
-                                          .drain = [&] { gateway->drain(); },
-                                          .stop = [&] { gateway->stop(); },
-                                          .report = [&](bus::Heartbeat& beat) { gateway->report(beat); },
-                                          .health_json = [&] { return gateway->health_members(); },
-                                          .reload = [&] { gateway->reload(); },
-                                          .http = {}});
+  service::Service service(
+      service::Identity{.component = "gateway",
+                        .instance = settings.instance.empty() ? "gateway" : settings.instance,
+                        .http_address = settings.gateway_http,
+                        .watch_endpoint = settings.watch,
+                        .keys_dir = settings.keys_dir},
+      service::Hooks{.start = [&] { return gateway->start(); },
+                     .drain = [&] { gateway->drain(); },
+                     .stop = [&] { gateway->stop(); },
+                     .report = [&](bus::Heartbeat& beat) { gateway->report(beat); },
+                     .health_json = [&] { return gateway->health_members(); },
+                     .reload = [&] { gateway->reload(); },
+                     .http = {}});
   gateway = std::make_unique<Gateway>(service, settings, std::move(models));
   const int status = service.run();
   gateway.reset();

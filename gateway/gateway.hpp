@@ -23,8 +23,9 @@
 
 namespace katana::gateway {
 
-/// The gateway: connects the rooms (inbound → chat → dispatch → worker → dispatch → outbound, with the store underneath)
-/// and answers for their health. Owned by `main`, beside the service that it stands on; loop thread only.
+/// The gateway: connects the rooms (inbound → chat → dispatch → worker → dispatch → outbound, with the store
+/// underneath) and answers for their health. Owned by `main`, beside the service that it stands on; loop
+/// thread only.
 class Gateway {
  public:
   Gateway(service::Service& service, const config::Settings& settings, config::ModelTable models);

@@ -1,4 +1,5 @@
-// katana-gateway: talks to the users' bot, owns the store, hands jobs to workers. What it is made of: gateway/README.md.
+// katana-gateway: talks to the users' bot, owns the store, hands jobs to workers. What it is made of:
+// gateway/README.md.
 #include <cstdio>
 
 #include "common/config/command_line.hpp"
@@ -9,7 +10,8 @@
 int main(int argc, char** argv) {
   using namespace katana;
   const auto line = config::parse_command_line(
-      argc, argv, {"katana-gateway", "Polls Telegram, keeps the conversations, and hands questions to the workers."});
+      argc, argv,
+      {"katana-gateway", "Polls Telegram, keeps the conversations, and hands questions to the workers."});
   if (!line) return line.error();
   auto settings = config::load(config::Program::Gateway, *line);
   if (!settings) return std::fprintf(stderr, "%s\n", settings.error().detail.c_str()), 2;
@@ -17,6 +19,7 @@ int main(int argc, char** argv) {
       [&](const std::string& shipped) { return config::load_models(shipped, settings->models_file); });
   if (!models) return std::fprintf(stderr, "KATANA_MODELS: %s\n", models.error().detail.c_str()), 2;
   log::open("gateway", settings->log_level, settings->log_format);
-  for (const auto& warning : settings->warnings) log::room("settings")->warn("{}", warning);
+  for (const auto& warning : settings->warnings)
+    log::room("settings")->warn("{}", warning);
   return gateway::run(*settings, std::move(*models));
 }

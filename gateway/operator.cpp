@@ -1,4 +1,5 @@
-// The operator's verbs over the control socket: the part of Gateway that `katana allow`, `users`, `usage` … speak to.
+// The operator's verbs over the control socket: the part of Gateway that `katana allow`, `users`, `usage` …
+// speak to.
 #include <cstdio>
 #include <utility>
 
@@ -11,15 +12,21 @@ namespace {
 
 std::string_view name_of(Standing standing) {
   switch (standing) {
-    case Standing::Stranger: return "waiting";
-    case Standing::Allowed: return "allowed";
-    case Standing::Admin: return "admin";
-    case Standing::Denied: return "denied";
+    case Standing::Stranger:
+      return "waiting";
+    case Standing::Allowed:
+      return "allowed";
+    case Standing::Admin:
+      return "admin";
+    case Standing::Denied:
+      return "denied";
   }
   return "";
 }
 
-control::Answer refused(const Error& error) { return {1, error.detail}; }
+control::Answer refused(const Error& error) {
+  return {1, error.detail};
+}
 
 }  // namespace
 
@@ -51,19 +58,24 @@ void Gateway::control_allow(const control::Request& request, const control::Cont
   if (!allowed) return reply(refused(allowed.error()));
   const Member member = allowed->member;
   const bool first = allowed->first_admin;
-  store_->put_member(member, Done<Nothing>{.durable = [this, member, first, reply](Result<Nothing> stored) {
-    if (!stored) return reply({1, "Allowed until the next start only, since the store failed: " + stored.error().detail});
-    const bool admin = member.standing == Standing::Admin;
-    std::string text = "User " + std::to_string(member.user_id) + " is let in" + (admin ? " as an admin." : ".");
-    if (first) text += " There was no admin yet, so this user is the first one.";
-    log::room("operator")->info("{}", text);
-    reply({0, text});
-    const ChatKey chat{member.user_id, 0};  // a private chat has its user's id
-    Reply welcome{.text = phrases::paired(admin)};
-    store_->add_reply(chat, welcome, Done<std::int64_t>{.durable = [this, chat, welcome](Result<std::int64_t> id) {
-      if (id) outbox_->reply(chat, *id, welcome);
-    }});
-  }});
+  store_->put_member(
+      member, Done<Nothing>{.durable = [this, member, first, reply](Result<Nothing> stored) {
+        if (!stored)
+          return reply(
+              {1, "Allowed until the next start only, since the store failed: " + stored.error().detail});
+        const bool admin = member.standing == Standing::Admin;
+        std::string text =
+            "User " + std::to_string(member.user_id) + " is let in" + (admin ? " as an admin." : ".");
+        if (first) text += " There was no admin yet, so this user is the first one.";
+        log::room("operator")->info("{}", text);
+        reply({0, text});
+        const ChatKey chat{member.user_id, 0};  // a private chat has its user's id
+        Reply welcome{.text = phrases::paired(admin)};
+        store_->add_reply(chat, welcome,
+                          Done<std::int64_t>{.durable = [this, chat, welcome](Result<std::int64_t> id) {
+                            if (id) outbox_->reply(chat, *id, welcome);
+                          }});
+      }});
 }
 
 void Gateway::control_deny(const control::Request& request, const control::ControlServer::Reply& reply) {
@@ -80,25 +92,27 @@ void Gateway::control_deny(const control::Request& request, const control::Contr
 void Gateway::control_usage(const control::ControlServer::Reply& reply) {
   const Wall since = service_.clock().wall() - std::chrono::hours{24};
   store_->usage(since, std::nullopt, Done<UsageSum>{.durable = [reply](Result<UsageSum> sum) {
-    if (!sum) return reply(refused(sum.error()));
-    std::string text = "Last 24 h: " + std::to_string(sum->calls) + " calls, " +
-                       std::to_string(sum->tokens.input_tokens) + " tokens in, " +
-                       std::to_string(sum->tokens.output_tokens) + " tokens out";
-    reply({0, text});
-  }});
+                  if (!sum) return reply(refused(sum.error()));
+                  std::string text = "Last 24 h: " + std::to_string(sum->calls) + " calls, " +
+                                     std::to_string(sum->tokens.input_tokens) + " tokens in, " +
+                                     std::to_string(sum->tokens.output_tokens) + " tokens out";
+                  reply({0, text});
+                }});
 }
 
 std::string Gateway::users_text() const {
   std::string text;
   char line[96];
   for (const auto& m : access_.members()) {
-    std::snprintf(line, sizeof line, "%-14lld %-8s %s\n", static_cast<long long>(m.user_id), name_of(m.standing).data(),
-                  m.pairing_code.c_str());
+    std::snprintf(line, sizeof line, "%-14lld %-8s %s\n", static_cast<long long>(m.user_id),
+                  name_of(m.standing).data(), m.pairing_code.c_str());
     text += line;
   }
   return text.empty() ? "Nobody yet. People who write to the bot get a code for `katana allow CODE`." : text;
 }
 
-std::string Gateway::status_text() const { return health_json(); }
+std::string Gateway::status_text() const {
+  return health_json();
+}
 
 }  // namespace katana::gateway

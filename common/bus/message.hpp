@@ -9,8 +9,8 @@
 #include "common/core/clock.hpp"
 #include "common/core/result.hpp"
 
-/// The job protocol in the domain's words: what gateway, workers and watchdog say to each other. proto/katana/v1 is
-/// its form on the wire; proto/README.md states it as numbered rules.
+/// The job protocol in the domain's words: what gateway, workers and watchdog say to each other.
+/// proto/katana/v1 is its form on the wire; proto/README.md states it as numbered rules.
 namespace katana::bus {
 
 /// Raised when an older program could misread a newer one's message. Peers talk when both support 1.
@@ -28,7 +28,8 @@ struct JobRef {
 
 enum class Role { Gateway, Worker, Watchdog, Parent };
 
-// ---- worker -> gateway ----------------------------------------------------------------------------------------
+// ---- worker -> gateway
+// ----------------------------------------------------------------------------------------
 
 struct Hello {
   Role role = Role::Worker;
@@ -45,7 +46,8 @@ struct Beat {
   std::vector<JobRef> running;
 };
 
-/// How many jobs this gateway may have outstanding at this worker in all (not: more). 0 while draining or slowed.
+/// How many jobs this gateway may have outstanding at this worker in all (not: more). 0 while draining or
+/// slowed.
 struct Credit {
   std::uint32_t window = 0;
 };
@@ -54,7 +56,8 @@ struct Accept {
   JobRef job;
 };
 
-/// A piece of answer text, `seq` from 0. With `whole` it is the text from the start, sent after a re-connection.
+/// A piece of answer text, `seq` from 0. With `whole` it is the text from the start, sent after a
+/// re-connection.
 struct Chunk {
   JobRef job;
   std::uint32_t seq = 0;
@@ -63,7 +66,7 @@ struct Chunk {
 };
 
 struct Usage {
-  std::uint64_t input_tokens = 0;   ///< all of the prompt, cached parts included
+  std::uint64_t input_tokens = 0;  ///< all of the prompt, cached parts included
   std::uint64_t output_tokens = 0;
   std::uint64_t cache_read_tokens = 0;
   std::uint64_t cache_write_tokens = 0;
@@ -78,8 +81,8 @@ struct JobResult {
   std::string text;
   Usage usage;
   StopReason stop = StopReason::End;
-  std::string model;        ///< as the provider named it
-  std::string request_id;   ///< the provider's, for its support
+  std::string model;       ///< as the provider named it
+  std::string request_id;  ///< the provider's, for its support
   std::uint32_t upstream_ms = 0;
 };
 
@@ -100,7 +103,8 @@ struct BlobGet {
 /// The worker leaves in good order; it has nothing in hand.
 struct Goodbye {};
 
-// ---- gateway -> worker ----------------------------------------------------------------------------------------
+// ---- gateway -> worker
+// ----------------------------------------------------------------------------------------
 
 struct Welcome {
   std::string gateway_id;  ///< fresh per process
@@ -126,11 +130,11 @@ struct Turn {
 struct Job {
   std::int64_t bot_id = 0;
   JobRef job;
-  std::uint64_t epoch = 0;       ///< of the gateway that leads this bot; lower than one seen is refused
+  std::uint64_t epoch = 0;  ///< of the gateway that leads this bot; lower than one seen is refused
   std::uint32_t time_left_ms = 0;
-  std::string model;             ///< the provider's own id
+  std::string model;  ///< the provider's own id
   std::string system;
-  std::vector<Turn> turns;       ///< oldest first; the last one is the user's
+  std::vector<Turn> turns;  ///< oldest first; the last one is the user's
   std::uint32_t max_output_tokens = 0;
 };
 
@@ -150,18 +154,19 @@ struct BlobPart {
   bool missing = false;  ///< not to be had any more
 };
 
-using Message = std::variant<Hello, Beat, Credit, Accept, Chunk, JobResult, JobFailed, BlobGet, Goodbye, Welcome, Job,
-                             Cancel, Committed, BlobPart>;
+using Message = std::variant<Hello, Beat, Credit, Accept, Chunk, JobResult, JobFailed, BlobGet, Goodbye,
+                             Welcome, Job, Cancel, Committed, BlobPart>;
 
-// ---- any process -> watchdog ----------------------------------------------------------------------------------
+// ---- any process -> watchdog
+// ----------------------------------------------------------------------------------
 
 enum class ServiceState { Starting, Ready, Draining, Stopped };
 
 /// What every process publishes each 500 ms, and at once when its state changes. Holds no user's words.
 struct Heartbeat {
-  std::string component;    ///< "gateway", "claude", "openai", "watchdog"
-  std::string instance;     ///< "claude-1", "gateway"
-  std::string process_id;   ///< fresh per process
+  std::string component;   ///< "gateway", "claude", "openai", "watchdog"
+  std::string instance;    ///< "claude-1", "gateway"
+  std::string process_id;  ///< fresh per process
   std::int64_t pid = 0;
   std::string host;
   std::string build;
@@ -169,17 +174,17 @@ struct Heartbeat {
   std::uint64_t seq = 0;
   Wall sent_at{};
   std::int64_t uptime_ms = 0;
-  std::uint32_t loop_lag_ms = 0;       ///< longest turn since the last beat
-  std::uint64_t progress = 0;          ///< work done since start: any unit, only its growth counts
-  std::uint64_t queue = 0;             ///< waiting work
-  std::uint64_t in_flight = 0;         ///< work under way
-  std::uint64_t oldest_wait_ms = 0;    ///< of the work that waits or is under way
+  std::uint32_t loop_lag_ms = 0;     ///< longest turn since the last beat
+  std::uint64_t progress = 0;        ///< work done since start: any unit, only its growth counts
+  std::uint64_t queue = 0;           ///< waiting work
+  std::uint64_t in_flight = 0;       ///< work under way
+  std::uint64_t oldest_wait_ms = 0;  ///< of the work that waits or is under way
   std::uint64_t rss_bytes = 0;
   std::uint64_t cpu_ms = 0;
-  std::string last_error;              ///< code and place, never a user's text
-  bool healthy = true;                 ///< its own judgement (/health)
+  std::string last_error;  ///< code and place, never a user's text
+  bool healthy = true;     ///< its own judgement (/health)
   std::string unhealthy_reason;
-  std::string metrics;                 ///< Prometheus text of this process; sent with every 10th beat, else empty
+  std::string metrics;  ///< Prometheus text of this process; sent with every 10th beat, else empty
 };
 
 }  // namespace katana::bus

@@ -11,9 +11,9 @@ namespace katana::bus {
 /// A connection as ZeroMQ routes it: opaque, fresh for each connection.
 using PeerId = std::string;
 
-/// Port: the gateway's end (ROUTER). Loop thread only. Messages come in order for each peer, through the handler
-/// that was given at construction; `drained` is called after each batch, when nothing more waits on the socket:
-/// the moment to judge who is gone.
+/// Port: the gateway's end (ROUTER). Loop thread only. Messages come in order for each peer, through the
+/// handler that was given at construction; `drained` is called after each batch, when nothing more waits on
+/// the socket: the moment to judge who is gone.
 class JobServer {
  public:
   struct Handlers {
@@ -22,7 +22,8 @@ class JobServer {
     std::function<void(const PeerId&, const Error&)> on_malformed;  ///< the frame was dropped
   };
   virtual ~JobServer() = default;
-  /// An error means *not sent*: Overloaded (its queue is full) or Network (unknown peer). Success proves nothing.
+  /// An error means *not sent*: Overloaded (its queue is full) or Network (unknown peer). Success proves
+  /// nothing.
   virtual Result<void> send(const PeerId& to, const Message& message) = 0;
 };
 

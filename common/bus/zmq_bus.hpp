@@ -11,15 +11,16 @@
 
 namespace katana::bus {
 
-/// Where CURVE keys lie (made by `katana keygen`); empty: no keys, which only `ipc://` and nothing else allows.
-/// Layout of the directory: `server.public` `server.secret` (gateway), `worker.public` `worker.secret`,
-/// `watchdog.public` `watchdog.secret`, and `authorized/` with the public keys that ZAP admits.
+/// Where CURVE keys lie (made by `katana keygen`); empty: no keys, which only `ipc://` and nothing else
+/// allows. Layout of the directory: `server.public` `server.secret` (gateway), `worker.public`
+/// `worker.secret`, `watchdog.public` `watchdog.secret`, and `authorized/` with the public keys that ZAP
+/// admits.
 struct BusKeys {
   std::filesystem::path directory;
 };
 
-/// The ZeroMQ context of a process, with its one I/O thread, and the sockets over it. One a process, owned by the
-/// service; sockets must be gone before it. No other room sees ZeroMQ.
+/// The ZeroMQ context of a process, with its one I/O thread, and the sockets over it. One a process, owned by
+/// the service; sockets must be gone before it. No other room sees ZeroMQ.
 class ZmqBus {
  public:
   ZmqBus(loop::Loop& loop, BusKeys keys);
@@ -31,8 +32,10 @@ class ZmqBus {
   Result<std::unique_ptr<JobServer>> serve_jobs(const std::string& endpoint, JobServer::Handlers handlers);
   Result<std::unique_ptr<JobClient>> connect_jobs(const std::string& endpoint, JobClient::Handlers handlers);
   Result<std::unique_ptr<HeartbeatSink>> connect_heartbeats(const std::string& endpoint);
-  /// The watchdog's end (SUB, binds). Dropping the handle closes it. Frames that don't parse are counted and dropped.
-  Result<std::shared_ptr<void>> serve_heartbeats(const std::string& endpoint, std::function<void(Heartbeat)> on_beat);
+  /// The watchdog's end (SUB, binds). Dropping the handle closes it. Frames that don't parse are counted and
+  /// dropped.
+  Result<std::shared_ptr<void>> serve_heartbeats(const std::string& endpoint,
+                                                 std::function<void(Heartbeat)> on_beat);
 
   /// Makes a deployment's keys in `directory` (0700, files 0600); refuses to overwrite any.
   static Result<std::vector<std::string>> make_keys(const std::filesystem::path& directory);

@@ -22,14 +22,16 @@ struct Answer {
   std::string text;
 };
 
-/// The Unix socket (mode 0660) in the run directory that a process listens on: `gateway.sock`, `watchdog.sock`. Peers
-/// are checked by SO_PEERCRED: root, our own user, or a member of the socket's group. One line of JSON each way, 64 KiB
-/// at most. Loop thread only. A handler answers now or later through `reply` (once).
+/// The Unix socket (mode 0660) in the run directory that a process listens on: `gateway.sock`,
+/// `watchdog.sock`. Peers are checked by SO_PEERCRED: root, our own user, or a member of the socket's group.
+/// One line of JSON each way, 64 KiB at most. Loop thread only. A handler answers now or later through
+/// `reply` (once).
 class ControlServer {
  public:
   using Reply = std::function<void(Answer)>;
   using Handler = std::function<void(const Request&, Reply)>;
-  static Result<std::unique_ptr<ControlServer>> listen(loop::Loop& loop, const std::string& path, Handler handler);
+  static Result<std::unique_ptr<ControlServer>> listen(loop::Loop& loop, const std::string& path,
+                                                       Handler handler);
   ~ControlServer();
 
  private:
@@ -38,8 +40,8 @@ class ControlServer {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Asks and waits (blocking: for the command-line program alone). Without the socket the error says which command would
-/// start the process.
+/// Asks and waits (blocking: for the command-line program alone). Without the socket the error says which
+/// command would start the process.
 Result<Answer> ask(const std::string& socket_path, const Request& request, Millis timeout);
 
 }  // namespace katana::control

@@ -16,11 +16,18 @@ using Wall = std::chrono::system_clock::time_point;
 inline std::int64_t to_unix(Wall t) {
   return std::chrono::duration_cast<std::chrono::seconds>(t.time_since_epoch()).count();
 }
-inline std::int64_t to_unix_ms(Wall t) { return std::chrono::duration_cast<Millis>(t.time_since_epoch()).count(); }
-inline Wall from_unix(std::int64_t seconds) { return Wall{std::chrono::seconds{seconds}}; }
-inline Wall from_unix_ms(std::int64_t ms) { return Wall{Millis{ms}}; }
+inline std::int64_t to_unix_ms(Wall t) {
+  return std::chrono::duration_cast<Millis>(t.time_since_epoch()).count();
+}
+inline Wall from_unix(std::int64_t seconds) {
+  return Wall{std::chrono::seconds{seconds}};
+}
+inline Wall from_unix_ms(std::int64_t ms) {
+  return Wall{Millis{ms}};
+}
 
-/// The only place where time is read. Domain code takes `now` as an argument; adapters and wiring hold a Clock.
+/// The only place where time is read. Domain code takes `now` as an argument; adapters and wiring hold a
+/// Clock.
 class Clock {
  public:
   virtual ~Clock() = default;

@@ -1,9 +1,9 @@
 #include "common/core/id.hpp"
 
-#include <sys/random.h>
-
 #include <array>
 #include <cstdlib>
+
+#include <sys/random.h>
 
 namespace katana {
 

@@ -37,7 +37,8 @@ struct Error {
 
   /// True for failures that pass by themselves.
   [[nodiscard]] bool transient() const {
-    return code == Code::Network || code == Code::Timeout || code == Code::RateLimited || code == Code::Overloaded;
+    return code == Code::Network || code == Code::Timeout || code == Code::RateLimited ||
+           code == Code::Overloaded;
   }
 };
 
@@ -48,7 +49,9 @@ using Result = tl::expected<T, Error>;
 inline tl::unexpected<Error> fail(Code code, std::string detail) {
   return tl::unexpected<Error>(Error{code, std::move(detail)});
 }
-inline tl::unexpected<Error> fail(Error error) { return tl::unexpected<Error>(std::move(error)); }
+inline tl::unexpected<Error> fail(Error error) {
+  return tl::unexpected<Error>(std::move(error));
+}
 
 /// The same failure with what was being done in front, outermost first: `opening the store: disk full`.
 Error with_context(Error error, std::string_view doing);

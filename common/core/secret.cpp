@@ -5,7 +5,9 @@
 namespace katana {
 namespace {
 
-bool digit(char c) { return c >= '0' && c <= '9'; }
+bool digit(char c) {
+  return c >= '0' && c <= '9';
+}
 bool token_char(char c) {
   return digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' || c == '-';
 }
@@ -23,7 +25,9 @@ std::string mask(std::string_view secret) {
   return "***";
 }
 
-std::string Secret::masked() const { return mask(value_); }
+std::string Secret::masked() const {
+  return mask(value_);
+}
 
 bool looks_like_bot_token(std::string_view text) {
   const auto colon = text.find(':');

@@ -5,7 +5,9 @@
 namespace katana::text {
 namespace {
 
-unsigned char byte_at(std::string_view s, std::size_t i) { return static_cast<unsigned char>(s[i]); }
+unsigned char byte_at(std::string_view s, std::size_t i) {
+  return static_cast<unsigned char>(s[i]);
+}
 
 /// Length of the sequence that a lead byte announces; 0 for a byte that can't lead.
 std::size_t announced(unsigned char lead) {
@@ -56,7 +58,8 @@ std::size_t prefix_of_utf16(std::string_view utf8, std::size_t units) {
     const std::size_t cost = lead >= 0xF0 ? 2 : 1;
     if (used + cost > units) break;
     std::size_t next = i + 1;
-    while (next < utf8.size() && (byte_at(utf8, next) & 0xC0) == 0x80) ++next;
+    while (next < utf8.size() && (byte_at(utf8, next) & 0xC0) == 0x80)
+      ++next;
     used += cost;
     i = next;
   }

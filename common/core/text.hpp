@@ -12,7 +12,8 @@ namespace katana::text {
 /// UTF-16 code units of `utf8`: a code point above U+FFFF counts 2.
 std::size_t utf16_length(std::string_view utf8);
 
-/// The longest prefix (in bytes) of `utf8` that holds at most `units` UTF-16 code units and splits no code point.
+/// The longest prefix (in bytes) of `utf8` that holds at most `units` UTF-16 code units and splits no code
+/// point.
 std::size_t prefix_of_utf16(std::string_view utf8, std::size_t units);
 
 bool is_valid_utf8(std::string_view bytes);

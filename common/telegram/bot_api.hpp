@@ -33,12 +33,12 @@ using Keyboard = std::vector<std::vector<Button>>;
 /// What Telegram's refusals mean for us. Everything else is `Other`, told apart by Error::code.
 enum class Refusal {
   Other,
-  NotModified,      ///< "message is not modified": the edit is done
-  MessageGone,      ///< message to edit or delete isn't there
-  ChatGone,         ///< blocked, kicked, deleted, chat not found: stop sending there
-  Migrated,         ///< the group has a new id: `migrate_to`
-  BadFormatting,    ///< entities or markup refused: send the same text plain
-  Conflict,         ///< 409: another poller or a webhook; `webhook_active` tells which
+  NotModified,    ///< "message is not modified": the edit is done
+  MessageGone,    ///< message to edit or delete isn't there
+  ChatGone,       ///< blocked, kicked, deleted, chat not found: stop sending there
+  Migrated,       ///< the group has a new id: `migrate_to`
+  BadFormatting,  ///< entities or markup refused: send the same text plain
+  Conflict,       ///< 409: another poller or a webhook; `webhook_active` tells which
 };
 
 struct ApiError {
@@ -69,9 +69,9 @@ struct OutText {
   bool silent = false;
 };
 
-/// The few Bot API methods that we use, as a port: the gateway uses it for the users' bot, the watchdog for the alert
-/// bot. Loop thread only. Source: core.telegram.org/bots/api, 10.3. Callbacks come once; a call can be dropped by
-/// dropping the HttpCall that is returned.
+/// The few Bot API methods that we use, as a port: the gateway uses it for the users' bot, the watchdog for
+/// the alert bot. Loop thread only. Source: core.telegram.org/bots/api, 10.3. Callbacks come once; a call can
+/// be dropped by dropping the HttpCall that is returned.
 class BotApi {
  public:
   virtual ~BotApi() = default;
@@ -80,19 +80,23 @@ class BotApi {
 
   virtual net::HttpCall get_me(Then<BotUser> then) = 0;
   /// The raw answer (`{"ok":true,"result":[…]}`): gateway/inbound parses updates by itself.
-  virtual net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout, Then<std::string> then) = 0;
-  virtual net::HttpCall send_message(const OutText& message, Then<std::int64_t> then) = 0;  ///< its message_id
+  virtual net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout,
+                                    Then<std::string> then) = 0;
+  virtual net::HttpCall send_message(const OutText& message,
+                                     Then<std::int64_t> then) = 0;  ///< its message_id
   virtual net::HttpCall edit_message(std::int64_t message_id, const OutText& message, Then<bool> then) = 0;
   virtual net::HttpCall delete_message(std::int64_t chat_id, std::int64_t message_id, Then<bool> then) = 0;
   virtual net::HttpCall send_draft(std::int64_t draft_id, const OutText& message, Then<bool> then) = 0;
   virtual net::HttpCall send_typing(std::int64_t chat_id, std::int64_t thread_id, Then<bool> then) = 0;
-  virtual net::HttpCall answer_callback(const std::string& callback_id, const std::string& text, Then<bool> then) = 0;
+  virtual net::HttpCall answer_callback(const std::string& callback_id, const std::string& text,
+                                        Then<bool> then) = 0;
   /// name and description of each command.
   virtual net::HttpCall set_commands(const std::vector<std::pair<std::string, std::string>>& commands,
                                      Then<bool> then) = 0;
   virtual net::HttpCall delete_webhook(Then<bool> then) = 0;
   virtual net::HttpCall set_webhook(const std::string& url, const Secret& secret, Then<bool> then) = 0;
-  virtual net::HttpCall pending_updates(Then<std::int64_t> then) = 0;  ///< getWebhookInfo.pending_update_count
+  virtual net::HttpCall pending_updates(
+      Then<std::int64_t> then) = 0;  ///< getWebhookInfo.pending_update_count
 };
 
 /// Where a bot is reached and as whom.
@@ -113,7 +117,8 @@ class HttpBotApi final : public BotApi {
   net::HttpCall delete_message(std::int64_t chat_id, std::int64_t message_id, Then<bool> then) override;
   net::HttpCall send_draft(std::int64_t draft_id, const OutText& message, Then<bool> then) override;
   net::HttpCall send_typing(std::int64_t chat_id, std::int64_t thread_id, Then<bool> then) override;
-  net::HttpCall answer_callback(const std::string& callback_id, const std::string& text, Then<bool> then) override;
+  net::HttpCall answer_callback(const std::string& callback_id, const std::string& text,
+                                Then<bool> then) override;
   net::HttpCall set_commands(const std::vector<std::pair<std::string, std::string>>& commands,
                              Then<bool> then) override;
   net::HttpCall delete_webhook(Then<bool> then) override;

@@ -11,15 +11,19 @@ namespace katana::gateway {
 namespace {
 
 constexpr Seconds kReplyEvery{3600};
-/// Strangers that are remembered with a code. Beyond it newcomers get no answer, so that nobody can fill the store.
+/// Strangers that are remembered with a code. Beyond it newcomers get no answer, so that nobody can fill the
+/// store.
 constexpr std::size_t kMaxStrangers = 10'000;
 constexpr std::size_t kCodeLength = 8;
 
 }  // namespace
 
-Access::Access(config::Access mode, std::vector<std::int64_t> allowed, std::vector<std::int64_t> admins) : mode_(mode) {
-  for (const auto id : allowed) at(id).standing = Standing::Allowed;
-  for (const auto id : admins) at(id).standing = Standing::Admin;
+Access::Access(config::Access mode, std::vector<std::int64_t> allowed, std::vector<std::int64_t> admins)
+    : mode_(mode) {
+  for (const auto id : allowed)
+    at(id).standing = Standing::Allowed;
+  for (const auto id : admins)
+    at(id).standing = Standing::Admin;
 }
 
 Member& Access::at(std::int64_t user_id) {
@@ -32,7 +36,9 @@ void Access::restore(std::vector<Member> members) {
   for (auto& stored : members) {
     Member& m = at(stored.user_id);
     // The settings' list stands above the store: who is named there stays in.
-    if (m.standing == Standing::Admin || (m.standing == Standing::Allowed && stored.standing != Standing::Admin)) continue;
+    if (m.standing == Standing::Admin ||
+        (m.standing == Standing::Allowed && stored.standing != Standing::Admin))
+      continue;
     if (stored.standing == Standing::Stranger) ++strangers_;
     m = std::move(stored);
   }
@@ -51,7 +57,8 @@ bool Access::admin(std::int64_t user_id) const {
 }
 
 bool Access::has_admin() const {
-  return std::any_of(members_.begin(), members_.end(), [](const auto& m) { return m.second.standing == Standing::Admin; });
+  return std::any_of(members_.begin(), members_.end(),
+                     [](const auto& m) { return m.second.standing == Standing::Admin; });
 }
 
 std::optional<Access::Knock> Access::knock(std::int64_t user_id, Wall now) {
@@ -60,7 +67,8 @@ std::optional<Access::Knock> Access::knock(std::int64_t user_id, Wall now) {
   Member& m = at(user_id);
   if (m.standing == Standing::Denied) return std::nullopt;
   if (!known) ++strangers_;
-  const bool answered_lately = m.last_reply != Wall{} && now >= m.last_reply && now - m.last_reply < kReplyEvery;
+  const bool answered_lately =
+      m.last_reply != Wall{} && now >= m.last_reply && now - m.last_reply < kReplyEvery;
   if (answered_lately) return std::nullopt;
   m.last_reply = now;
   if (mode_ != config::Access::Pairing) return Knock{phrases::not_admitted(), m};
@@ -83,8 +91,9 @@ std::optional<std::int64_t> Access::resolve(std::string_view who) const {
 Result<Access::Allowed> Access::allow(std::string_view who, bool as_admin) {
   const auto id = resolve(who);
   if (!id) {
-    return fail(Code::Rejected, "no such pairing code or user id: " + std::string(who) +
-                                    "; codes are shown to people who write to the bot, `katana users` lists them");
+    return fail(Code::Rejected,
+                "no such pairing code or user id: " + std::string(who) +
+                    "; codes are shown to people who write to the bot, `katana users` lists them");
   }
   const bool first = !has_admin();
   Member& m = at(*id);
@@ -106,7 +115,8 @@ Result<Member> Access::deny(std::string_view who) {
 std::vector<Member> Access::members() const {
   std::vector<Member> all;
   all.reserve(members_.size());
-  for (const auto& [id, m] : members_) all.push_back(m);
+  for (const auto& [id, m] : members_)
+    all.push_back(m);
   std::sort(all.begin(), all.end(), [](const Member& a, const Member& b) { return a.user_id < b.user_id; });
   return all;
 }

@@ -14,8 +14,9 @@
 
 namespace katana::gateway {
 
-/// Who may talk to the bot. Closed to strangers by default: a stranger gets a pairing code, at most one reply an hour,
-/// and the operator admits them by `katana allow CODE`. Pure: what changed comes back as a Member to be stored.
+/// Who may talk to the bot. Closed to strangers by default: a stranger gets a pairing code, at most one reply
+/// an hour, and the operator admits them by `katana allow CODE`. Pure: what changed comes back as a Member to
+/// be stored.
 class Access {
  public:
   Access(config::Access mode, std::vector<std::int64_t> allowed, std::vector<std::int64_t> admins);

@@ -18,7 +18,8 @@ bool same_name(std::string_view a, std::string_view b) {
 }
 
 void say(Decision& d, std::int64_t reply_to, std::string text, telegram::Keyboard keyboard = {}) {
-  d.intake.replies.push_back(Reply{.reply_to = reply_to, .text = std::move(text), .keyboard = std::move(keyboard)});
+  d.intake.replies.push_back(
+      Reply{.reply_to = reply_to, .text = std::move(text), .keyboard = std::move(keyboard)});
 }
 
 }  // namespace
@@ -143,7 +144,8 @@ void Chat::command(const IncomingMessage& m, const ChatChoice& choice, Decision&
 }
 
 void Chat::choose_provider(const std::string& provider, Decision& d, std::int64_t reply_to) const {
-  if (!offer_.offers(provider)) return say(d, reply_to, phrases::provider_off(phrases::provider_label(provider)));
+  if (!offer_.offers(provider))
+    return say(d, reply_to, phrases::provider_off(phrases::provider_label(provider)));
   d.intake.change = ChatChange{.provider = provider, .model = std::string()};
   const auto c = offer_.resolve({provider, {}});
   say(d, reply_to, phrases::provider_chosen(phrases::provider_label(provider), offer_.label_of(c.model)));

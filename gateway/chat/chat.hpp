@@ -34,15 +34,16 @@ struct Offer {
 /// What one update comes to: what the store is told, and what is done besides.
 struct Decision {
   Intake intake;
-  std::optional<Member> knocked;             ///< a stranger to remember, before the intake
-  std::optional<std::string> press_id;       ///< a button press to answer (so that its spinner ends)
+  std::optional<Member> knocked;        ///< a stranger to remember, before the intake
+  std::optional<std::string> press_id;  ///< a button press to answer (so that its spinner ends)
   std::string press_text;
-  bool stop_answer = false;                  ///< /stop: cancel what is being written in this conversation
-  std::optional<ChatKey> chat_gone;          ///< blocked or kicked
-  std::string ignored;                       ///< why nothing is done, for log and metrics; empty: something is
+  bool stop_answer = false;          ///< /stop: cancel what is being written in this conversation
+  std::optional<ChatKey> chat_gone;  ///< blocked or kicked
+  std::string ignored;               ///< why nothing is done, for log and metrics; empty: something is
 };
 
-/// The rules of the conversation: who is answered, what a command does, what is a question. Pure; no clock, no store.
+/// The rules of the conversation: who is answered, what a command does, what is a question. Pure; no clock,
+/// no store.
 class Chat {
  public:
   /// Questions above this many UTF-16 units are refused with a word (Telegram's own limit is 4096 a message).

@@ -14,15 +14,19 @@ std::string welcome(std::string_view bot_name, std::string_view label) {
 }
 
 std::string help(bool has_claude, bool has_openai) {
-  std::string text = "Write a message and the answer grows here.\n\n/new – start over: I forget what was said before\n";
+  std::string text =
+      "Write a message and the answer grows here.\n\n/new – start over: I forget what was said before\n";
   if (has_claude && has_openai) text += "/claude – let Claude answer\n/openai – let OpenAI answer\n";
   text +=
-      "/model – see or choose the model\n/stop – stop the answer that is being written\n/id – your ids\n/help – this "
+      "/model – see or choose the model\n/stop – stop the answer that is being written\n/id – your "
+      "ids\n/help – this "
       "text";
   return text;
 }
 
-std::string started_over() { return "A new conversation: what was said before is no longer told to the model."; }
+std::string started_over() {
+  return "A new conversation: what was said before is no longer told to the model.";
+}
 
 std::string provider_chosen(std::string_view label, std::string_view model_label) {
   return std::string(label) + " answers from now on (" + std::string(model_label) + ").";
@@ -36,7 +40,9 @@ std::string model_list_title(std::string_view current) {
   return "The model is " + std::string(current) + ". Choose another one:";
 }
 
-std::string model_chosen(std::string_view label) { return std::string(label) + " answers from now on."; }
+std::string model_chosen(std::string_view label) {
+  return std::string(label) + " answers from now on.";
+}
 
 std::string model_unknown(std::string_view asked) {
   return "I know no model \"" + std::string(asked) + "\". /model shows those that I do know.";
@@ -53,10 +59,13 @@ std::string pairing(std::string_view code) {
          "\nThey run: katana allow " + std::string(code);
 }
 
-std::string not_admitted() { return "This bot is private, and you are not on its list. Ask its operator."; }
+std::string not_admitted() {
+  return "This bot is private, and you are not on its list. Ask its operator.";
+}
 
 std::string paired(bool admin) {
-  return admin ? "You are in, and you are this bot's admin. Write me anything." : "You are in. Write me anything.";
+  return admin ? "You are in, and you are this bot's admin. Write me anything."
+               : "You are in. Write me anything.";
 }
 
 std::string only_text() {
@@ -67,15 +76,21 @@ std::string unknown_command(std::string_view command) {
   return "I don't know /" + std::string(command) + ". /help shows what I do know.";
 }
 
-std::string nothing_to_stop() { return "There is no answer under way."; }
-std::string stopping() { return "Stopping."; }
+std::string nothing_to_stop() {
+  return "There is no answer under way.";
+}
+std::string stopping() {
+  return "Stopping.";
+}
 
 std::string too_long(std::size_t limit) {
-  return "That message is too long for me: at most " + std::to_string(limit) + " characters. Please send it in parts.";
+  return "That message is too long for me: at most " + std::to_string(limit) +
+         " characters. Please send it in parts.";
 }
 
 std::string budget_spent(std::string_view which) {
-  return "The " + std::string(which) + " budget of this bot is used up, so I didn't ask the model. Try again later, or "
+  return "The " + std::string(which) +
+         " budget of this bot is used up, so I didn't ask the model. Try again later, or "
          "ask the operator to raise it.";
 }
 
@@ -84,16 +99,26 @@ namespace {
 std::string reason(const Error& error, std::string_view label) {
   const std::string who(label);
   switch (error.code) {
-    case Code::Network: return who + " could not be reached. Please ask again in a moment.";
-    case Code::Timeout: return who + " took too long. Please ask again, perhaps with a smaller question.";
-    case Code::RateLimited: return who + " gets too many requests just now. Please ask again in a minute.";
-    case Code::Overloaded: return who + " is overloaded just now. Please ask again in a minute.";
-    case Code::Auth: return who + " refuses this bot's key. The operator has to mend it; they can see it in the log.";
-    case Code::Quota: return "The credit at " + who + " is used up. The operator has to refill it.";
-    case Code::Rejected: return who + " refused the request. Try other words, or /new to start over.";
-    case Code::Malformed: return who + " sent something that can't be read. Please ask again.";
-    case Code::Cancelled: return "Stopped.";
-    case Code::Internal: return "Something went wrong here. Please ask again; if it happens again, tell the operator.";
+    case Code::Network:
+      return who + " could not be reached. Please ask again in a moment.";
+    case Code::Timeout:
+      return who + " took too long. Please ask again, perhaps with a smaller question.";
+    case Code::RateLimited:
+      return who + " gets too many requests just now. Please ask again in a minute.";
+    case Code::Overloaded:
+      return who + " is overloaded just now. Please ask again in a minute.";
+    case Code::Auth:
+      return who + " refuses this bot's key. The operator has to mend it; they can see it in the log.";
+    case Code::Quota:
+      return "The credit at " + who + " is used up. The operator has to refill it.";
+    case Code::Rejected:
+      return who + " refused the request. Try other words, or /new to start over.";
+    case Code::Malformed:
+      return who + " sent something that can't be read. Please ask again.";
+    case Code::Cancelled:
+      return "Stopped.";
+    case Code::Internal:
+      return "Something went wrong here. Please ask again; if it happens again, tell the operator.";
   }
   return {};
 }
@@ -115,7 +140,11 @@ std::string broken_off(const Error& error, std::string_view label, std::string_v
   return with_id("\n\n⚠️ The answer broke off. " + reason(error, label), error, job_id);
 }
 
-std::string cut_at_limit() { return "\n\n✂️ The answer reached its length limit. Write \"go on\" for the rest."; }
-std::string refused_by_model() { return "⚠️ The model declined to answer this. Try other words."; }
+std::string cut_at_limit() {
+  return "\n\n✂️ The answer reached its length limit. Write \"go on\" for the rest.";
+}
+std::string refused_by_model() {
+  return "⚠️ The model declined to answer this. Try other words.";
+}
 
 }  // namespace katana::gateway::phrases

@@ -6,8 +6,8 @@
 #include "common/core/clock.hpp"
 #include "common/core/result.hpp"
 
-/// Every sentence that the bot says by itself, in one place, so that tone and translations can be kept together.
-/// Plain text; callers add formatting.
+/// Every sentence that the bot says by itself, in one place, so that tone and translations can be kept
+/// together. Plain text; callers add formatting.
 namespace katana::gateway::phrases {
 
 std::string welcome(std::string_view bot_name, std::string_view provider_label);

@@ -10,7 +10,8 @@
 namespace katana::gateway {
 namespace {
 
-/// A job that its worker no longer lists, or that nobody reported after our start, goes to somebody else after this.
+/// A job that its worker no longer lists, or that nobody reported after our start, goes to somebody else
+/// after this.
 constexpr Millis kMissingAfter{10'000};
 /// A turn of the loop that began this late judges nobody: messages may still wait in the socket.
 constexpr Millis kLateTick{1'500};
@@ -56,7 +57,8 @@ void Dispatcher::add(Question question) {
   }
 }
 
-// ---- out: queue -> lease -> worker -------------------------------------------------------------------------------
+// ---- out: queue -> lease -> worker
+// -------------------------------------------------------------------------------
 
 void Dispatcher::pump() {
   if (draining_ || !bus_ || clock_.mono() < store_pause_until_) return;
@@ -75,19 +77,20 @@ void Dispatcher::start(Entry& e, Worker& worker) {
   e.holds_conversation = true;
   e.peer = worker.peer;
   worker.outstanding.insert(turn_id);
-  store_.lease(e.q.job, worker.worker_id, e.q.provider, e.q.model,
-               Done<LeasedJob>{.applied = [this, turn_id, ref = e.q.job](
-                                              const Result<LeasedJob>& leased) {
-                                 const auto it = entries_.find(turn_id);
-                                 if (it == entries_.end() || it->second.state != State::Leasing) return;
-                                 if (leased) return send_job(turn_id, ref, *leased);
-                                 logger().error("job {}: the store gives no lease: {}", ref.job_id, leased.error().detail);
-                                 not_sent(it->second);
-                                 store_pause_until_ = clock_.mono() + kStorePause;
-                               },
-                               .durable = [this, turn_id, ref = e.q.job](Result<LeasedJob> leased) {
-                                 on_lease_durable(turn_id, ref, leased);
-                               }});
+  store_.lease(
+      e.q.job, worker.worker_id, e.q.provider, e.q.model,
+      Done<LeasedJob>{.applied =
+                          [this, turn_id, ref = e.q.job](const Result<LeasedJob>& leased) {
+                            const auto it = entries_.find(turn_id);
+                            if (it == entries_.end() || it->second.state != State::Leasing) return;
+                            if (leased) return send_job(turn_id, ref, *leased);
+                            logger().error("job {}: the store gives no lease: {}", ref.job_id,
+                                           leased.error().detail);
+                            not_sent(it->second);
+                            store_pause_until_ = clock_.mono() + kStorePause;
+                          },
+                      .durable = [this, turn_id, ref = e.q.job](
+                                     Result<LeasedJob> leased) { on_lease_durable(turn_id, ref, leased); }});
 }
 
 void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const LeasedJob& leased) {
@@ -100,7 +103,8 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const Le
                .turns = leased.turns,
                .max_output_tokens = policy_.max_output_tokens(e.q.model)};
   const bool there = pool_.find(e.peer) != nullptr;
-  if (!there || !send(e.peer, job)) return requeue(e, false);  // the lease names that worker: it can't just move on
+  if (!there || !send(e.peer, job))
+    return requeue(e, false);  // the lease names that worker: it can't just move on
   e.state = State::Running;
   e.next_seq = 0;
   e.in_step = true;
@@ -116,8 +120,10 @@ void Dispatcher::not_sent(Entry& e) {
   queue_.put_back(e.q.chat, e.q.turn_id, e.q.provider);
 }
 
-/// The lease went out before its commit. When that fails, the worker is told to stop, and the job waits again.
-void Dispatcher::on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref, const Result<LeasedJob>& leased) {
+/// The lease went out before its commit. When that fails, the worker is told to stop, and the job waits
+/// again.
+void Dispatcher::on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref,
+                                  const Result<LeasedJob>& leased) {
   if (leased) return;
   const auto it = entries_.find(turn_id);
   if (it == entries_.end() || it->second.q.job != ref) return;
@@ -141,7 +147,8 @@ bool Dispatcher::send(const bus::PeerId& peer, const bus::Message& message) {
   return false;
 }
 
-// ---- in: what workers say ----------------------------------------------------------------------------------------
+// ---- in: what workers say
+// ----------------------------------------------------------------------------------------
 
 void Dispatcher::on_message(const bus::PeerId& peer, bus::Message message) {
   if (Worker* worker = pool_.find(peer)) {
@@ -179,7 +186,8 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
   Worker& worker = pool_.add(peer, hello, clock_.mono());
   for (auto& ref : hello.in_hand) {
     Entry* e = find(ref);
-    const bool ours = e && (e->state == State::MayRun || e->state == State::Running || e->state == State::Settling);
+    const bool ours =
+        e && (e->state == State::MayRun || e->state == State::Running || e->state == State::Settling);
     if (!ours) {
       welcome.unwanted.push_back(std::move(ref));
       continue;
@@ -280,9 +288,12 @@ void Dispatcher::on(const bus::PeerId& peer, bus::BlobGet get) {
   send(peer, part);
 }
 
-void Dispatcher::on(const bus::PeerId& peer, bus::Goodbye) { lose(peer, false); }
+void Dispatcher::on(const bus::PeerId& peer, bus::Goodbye) {
+  lose(peer, false);
+}
 
-// ---- the end of a job ----------------------------------------------------------------------------------------------
+// ---- the end of a job
+// ----------------------------------------------------------------------------------------------
 
 void Dispatcher::settle(Entry& e, Settlement settlement) {
   release_credit(e);
@@ -290,9 +301,11 @@ void Dispatcher::settle(Entry& e, Settlement settlement) {
   e.unsettled.reset();
   const std::int64_t turn_id = e.q.turn_id;
   auto kept = std::make_shared<Settlement>(settlement);  // in case the store can't take it now
-  store_.settle(std::move(settlement), Done<Settled>{.durable = [this, turn_id, kept](Result<Settled> outcome) {
+  store_.settle(std::move(settlement),
+                Done<Settled>{.durable = [this, turn_id, kept](Result<Settled> outcome) {
                   if (outcome) return on_settled(turn_id, outcome, kept->text);
-                  logger().error("job {}: its result could not be stored: {}", kept->job.job_id, outcome.error().detail);
+                  logger().error("job {}: its result could not be stored: {}", kept->job.job_id,
+                                 outcome.error().detail);
                   const auto it = entries_.find(turn_id);
                   if (it != entries_.end()) it->second.unsettled = std::move(*kept);
                 }});
@@ -318,9 +331,10 @@ void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome
 void Dispatcher::fail(Entry& e, const bus::JobFailed& failed) {
   if (failed.partial_text.empty() && failed.error.code != Code::Cancelled && fall_back(e)) return;
   const std::string label = phrases::provider_label(e.q.provider);
-  const std::string words = failed.partial_text.empty()
-                                ? phrases::job_failed(failed.error, label, e.q.job.job_id)
-                                : failed.partial_text + phrases::broken_off(failed.error, label, e.q.job.job_id);
+  const std::string words =
+      failed.partial_text.empty()
+          ? phrases::job_failed(failed.error, label, e.q.job.job_id)
+          : failed.partial_text + phrases::broken_off(failed.error, label, e.q.job.job_id);
   settle(e, Settlement{.job = e.q.job,
                        .provider = e.q.provider,
                        .model = e.q.model,
@@ -404,15 +418,20 @@ bool Dispatcher::cancel(ChatKey chat) {
   if (!found) return false;
   found->cancelled = true;
   switch (found->state) {
-    case State::Running: send(found->peer, bus::Cancel{found->q.job}); break;
+    case State::Running:
+      send(found->peer, bus::Cancel{found->q.job});
+      break;
     case State::Waiting:
       queue_.remove(chat, found->q.turn_id);
       fail_here(*found, Error{Code::Cancelled, "stopped by its user"});
       break;
-    case State::MayRun: requeue(*found, false); break;
+    case State::MayRun:
+      requeue(*found, false);
+      break;
     case State::Leasing:
     case State::Requeueing:
-    case State::Settling: break;  // seen when that step ends
+    case State::Settling:
+      break;  // seen when that step ends
   }
   return true;
 }
@@ -431,7 +450,8 @@ void Dispatcher::drop(std::int64_t turn_id) {
   if (e.holds_conversation) queue_.release(e.q.chat);
 }
 
-// ---- time ----------------------------------------------------------------------------------------------------------
+// ---- time
+// ----------------------------------------------------------------------------------------------------------
 
 void Dispatcher::tick() {
   const Mono now = clock_.mono();
@@ -439,7 +459,8 @@ void Dispatcher::tick() {
   last_tick_ = now;
   beat_all();
   if (!late) {
-    for (const auto& peer : pool_.gone(now)) lose(peer, pool_.find(peer)->unreachable_since.has_value());
+    for (const auto& peer : pool_.gone(now))
+      lose(peer, pool_.find(peer)->unreachable_since.has_value());
     look_for_missing(now);
   }
   retry_store();
@@ -483,7 +504,8 @@ void Dispatcher::retry_store() {
 void Dispatcher::lose(const bus::PeerId& peer, bool died) {
   Worker* worker = pool_.find(peer);
   if (!worker) return;
-  logger().warn("worker {} ({}) is gone with {} jobs", worker->worker_id, worker->provider, worker->outstanding.size());
+  logger().warn("worker {} ({}) is gone with {} jobs", worker->worker_id, worker->provider,
+                worker->outstanding.size());
   const auto turns = std::move(worker->outstanding);
   pool_.remove(peer);
   for (const std::int64_t turn_id : turns) {

@@ -32,12 +32,14 @@ struct Question {
 /// What the dispatcher tells the rooms around it. Text is the model's, as it comes.
 struct DispatchEvents {
   std::function<void(std::int64_t turn_id, std::string_view piece)> on_text;
-  std::function<void(std::int64_t turn_id, std::string whole)> on_whole;  ///< all so far, after a re-connection
-  std::function<void(std::int64_t turn_id)> on_restart;                   ///< a new attempt begins: nothing said yet
+  std::function<void(std::int64_t turn_id, std::string whole)>
+      on_whole;                                          ///< all so far, after a re-connection
+  std::function<void(std::int64_t turn_id)> on_restart;  ///< a new attempt begins: nothing said yet
   std::function<void(std::int64_t turn_id, std::string text)> on_settled;  ///< durable: show this, whole
   std::function<void(const bus::JobResult&, const std::string& provider)> on_result;  ///< for log and metrics
   std::function<void(const bus::JobFailed&, const std::string& provider)> on_failure;
-  std::function<bool(const std::string& sha256, std::uint64_t offset, bus::BlobPart& part)> blob;  ///< optional
+  std::function<bool(const std::string& sha256, std::uint64_t offset, bus::BlobPart& part)>
+      blob;  ///< optional
 };
 
 /// How jobs are made.
@@ -51,8 +53,9 @@ struct DispatchPolicy {
   Millis answer_time{600'000};  ///< what a job may take at its worker
 };
 
-/// Hands jobs to workers and takes their results: credit, leases, attempts, fencing. Owns which question stands where;
-/// what must survive is in the store. Follows proto/README.md; the numbers in comments are its rules. Loop thread only.
+/// Hands jobs to workers and takes their results: credit, leases, attempts, fencing. Owns which question
+/// stands where; what must survive is in the store. Follows proto/README.md; the numbers in comments are its
+/// rules. Loop thread only.
 class Dispatcher {
  public:
   Dispatcher(Store& store, const Clock& clock, DispatchPolicy policy, DispatchEvents events);
@@ -86,13 +89,13 @@ class Dispatcher {
     State state = State::Waiting;
     bus::PeerId peer;
     std::uint32_t next_seq = 0;
-    bool in_step = true;   ///< no chunk was missed
+    bool in_step = true;  ///< no chunk was missed
     bool text_came = false;
     bool cancelled = false;
     bool holds_conversation = false;  ///< its conversation waits for it
     int deaths = 0;
-    Mono listed{};         ///< when its worker last said that it has it
-    std::vector<std::string> tried;  ///< providers that failed
+    Mono listed{};                          ///< when its worker last said that it has it
+    std::vector<std::string> tried;         ///< providers that failed
     std::optional<Settlement> unsettled{};  ///< the store refused it: tried again at the next tick
     bool unqueued = false;                  ///< likewise for a requeue
   };

@@ -11,17 +11,18 @@
 
 namespace katana::gateway {
 
-/// Waiting questions, fair between conversations: each conversation answers one at a time in the order asked, and
-/// conversations take turns, so that a thousand questions in one chat hold up nobody else. Pure. A question is known
-/// here by its turn id; whose it is and what it holds is the dispatcher's.
+/// Waiting questions, fair between conversations: each conversation answers one at a time in the order asked,
+/// and conversations take turns, so that a thousand questions in one chat hold up nobody else. Pure. A
+/// question is known here by its turn id; whose it is and what it holds is the dispatcher's.
 class FairQueue {
  public:
   /// A question comes in at the end of its conversation.
   void push(ChatKey chat, std::int64_t turn_id, std::string provider);
-  /// The next question for `provider` among the conversations that are free; its conversation is busy from now on.
+  /// The next question for `provider` among the conversations that are free; its conversation is busy from
+  /// now on.
   std::optional<std::int64_t> pop(const std::string& provider);
-  /// The question that `pop` gave couldn't be started, or must start again (perhaps elsewhere): it is the first of its
-  /// conversation again, and that conversation the first in line.
+  /// The question that `pop` gave couldn't be started, or must start again (perhaps elsewhere): it is the
+  /// first of its conversation again, and that conversation the first in line.
   void put_back(ChatKey chat, std::int64_t turn_id, std::string provider);
   /// The answer is done: the conversation's next question may go.
   void release(ChatKey chat);

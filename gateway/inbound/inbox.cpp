@@ -36,7 +36,8 @@ struct Inbox::Batch {
   std::function<void(Result<void>)> then;
 };
 
-Inbox::Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages, InboxEvents events)
+Inbox::Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages,
+             InboxEvents events)
     : chat_(chat), store_(store), clock_(clock), log_messages_(log_messages), events_(std::move(events)) {}
 
 void Inbox::accept(std::vector<Update> updates, std::function<void(Result<void>)> then) {
@@ -71,13 +72,14 @@ void Inbox::decide(const std::shared_ptr<Batch>& batch) {
     log_incoming(batch->updates[i], d);
     if (d.intake.prompt && events_.refuse) {
       if (std::string why = events_.refuse(*d.intake.prompt); !why.empty()) {
-        d.intake.replies.push_back(
-            Reply{.reply_to = d.intake.prompt->group ? d.intake.prompt->message_id : 0, .text = std::move(why)});
+        d.intake.replies.push_back(Reply{.reply_to = d.intake.prompt->group ? d.intake.prompt->message_id : 0,
+                                         .text = std::move(why)});
         d.intake.prompt.reset();
         d.ignored = "budget";
       }
     }
-    if (d.knocked) store_.put_member(*d.knocked, {});  // committed no later than the reply that shows the code
+    if (d.knocked)
+      store_.put_member(*d.knocked, {});  // committed no later than the reply that shows the code
     batch->decisions.push_back(std::move(d));
   }
 }
@@ -85,11 +87,13 @@ void Inbox::decide(const std::shared_ptr<Batch>& batch) {
 void Inbox::commit(const std::shared_ptr<Batch>& batch) {
   std::vector<Intake> intakes;
   intakes.reserve(batch->decisions.size());
-  for (const auto& d : batch->decisions) intakes.push_back(d.intake);
-  store_.accept(std::move(intakes),
-                Done<std::vector<Accepted>>{
-                    .applied = [this, batch](const Result<std::vector<Accepted>>& a) { applied(*batch, a); },
-                    .durable = [this, batch](Result<std::vector<Accepted>> a) { durable(*batch, std::move(a)); }});
+  for (const auto& d : batch->decisions)
+    intakes.push_back(d.intake);
+  store_.accept(
+      std::move(intakes),
+      Done<std::vector<Accepted>>{
+          .applied = [this, batch](const Result<std::vector<Accepted>>& a) { applied(*batch, a); },
+          .durable = [this, batch](Result<std::vector<Accepted>> a) { durable(*batch, std::move(a)); }});
 }
 
 void Inbox::applied(Batch& batch, const Result<std::vector<Accepted>>& accepted) {
@@ -109,7 +113,8 @@ void Inbox::durable(Batch& batch, Result<std::vector<Accepted>> accepted) {
     return batch.then(fail(accepted.error()));
   }
   for (std::size_t i = 0; i < accepted->size(); ++i) {
-    if (batch.dispatched.empty() && (*accepted)[i].turn) events_.on_applied(opened(batch.decisions[i], (*accepted)[i]));
+    if (batch.dispatched.empty() && (*accepted)[i].turn)
+      events_.on_applied(opened(batch.decisions[i], (*accepted)[i]));
     finish_one(batch.decisions[i], (*accepted)[i]);
   }
   batch.then({});
@@ -144,8 +149,8 @@ void Inbox::log_incoming(const Update& update, const Decision& d) const {
   } else if (const auto* p = std::get_if<ButtonPress>(&update.body)) {
     logger().info("Button pressed: ChatID={}, UserID={}", p->chat.chat_id, p->from.id);
   } else if (const auto* u = std::get_if<UnknownUpdate>(&update.body)) {
-    logger().warn("Update {} skipped: {} ({})", update.update_id, u->broken ? "it is broken" : "a kind that isn't handled",
-                  u->what);
+    logger().warn("Update {} skipped: {} ({})", update.update_id,
+                  u->broken ? "it is broken" : "a kind that isn't handled", u->what);
   }
 }
 

@@ -25,12 +25,12 @@ struct Opened {
 
 /// What an accepted batch sets off, in the order of the updates.
 struct InboxEvents {
-  std::function<void(const Opened&)> on_applied;      ///< may be dispatched; nothing may be shown yet
-  std::function<void(const Opened&)> on_durable;      ///< may be shown
-  std::function<void(const Opened&)> on_lost;         ///< its commit failed: as if never asked
+  std::function<void(const Opened&)> on_applied;  ///< may be dispatched; nothing may be shown yet
+  std::function<void(const Opened&)> on_durable;  ///< may be shown
+  std::function<void(const Opened&)> on_lost;     ///< its commit failed: as if never asked
   std::function<void(ChatKey, std::int64_t outbox_id, Reply)> on_reply;  ///< durable
   std::function<void(const std::string& press_id, const std::string& text)> on_press;
-  std::function<void(ChatKey)> on_stop;               ///< the answer under way there is to end
+  std::function<void(ChatKey)> on_stop;  ///< the answer under way there is to end
   std::function<void(std::int64_t chat_id)> on_chat_gone;
   std::function<void(const std::string& why)> on_ignored;  ///< for metrics: why an update came to nothing
   std::function<void()> on_duplicate;
@@ -38,11 +38,12 @@ struct InboxEvents {
   std::function<std::string(const Prompt&)> refuse;
 };
 
-/// Takes batches of updates from poller or webhook: decides each by the rules of the chat, and has the whole batch
-/// committed in one store operation. Loop thread only; one batch at a time.
+/// Takes batches of updates from poller or webhook: decides each by the rules of the chat, and has the whole
+/// batch committed in one store operation. Loop thread only; one batch at a time.
 class Inbox {
  public:
-  Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages, InboxEvents events);
+  Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages,
+        InboxEvents events);
 
   /// `then` gets success once the batch is durable: only then may it be confirmed to Telegram.
   void accept(std::vector<Update> updates, std::function<void(Result<void>)> then);

@@ -26,7 +26,8 @@ Poller::Poller(telegram::BotApi& api, const Clock& clock, Events events)
 
 void Poller::start() {
   if (state_ != State::Stopped) return;
-  logger().info("Attempting to start polling (timeout {} s, {} updates a batch)", kPollTimeout.count(), kBatch);
+  logger().info("Attempting to start polling (timeout {} s, {} updates a batch)", kPollTimeout.count(),
+                kBatch);
   poll();
 }
 
@@ -89,8 +90,8 @@ void Poller::commit(std::vector<Update> updates) {
     if (state_ != State::Committing) return;
     if (!committed) {
       ++failures_;
-      return wait(backoff_.next(random_u64()),
-                  "the store refuses updates (" + committed.error().detail + "); Telegram keeps them meanwhile");
+      return wait(backoff_.next(random_u64()), "the store refuses updates (" + committed.error().detail +
+                                                   "); Telegram keeps them meanwhile");
     }
     offset_ = next;
     poll();
@@ -103,11 +104,13 @@ void Poller::on_failure(const telegram::ApiError& error) {
   if (error.refusal == Refusal::Conflict) {
     if (error.webhook_active) return clear_webhook();
     return wait(conflict_backoff_.next(random_u64()),
-                "another program polls with this token (409); stop the other one, or give this bot a token of its own");
+                "another program polls with this token (409); stop the other one, or give this bot a token "
+                "of its own");
   }
   switch (error.error.code) {
     case Code::Auth:
-      return wait(kAuthRetry, "Telegram refuses the token (401); set KATANA_TELEGRAM_TOKEN to the one from @BotFather");
+      return wait(kAuthRetry,
+                  "Telegram refuses the token (401); set KATANA_TELEGRAM_TOKEN to the one from @BotFather");
     case Code::RateLimited:
       return wait(error.error.retry_after.value_or(Millis{5'000}), "Telegram asks polling to wait (429)");
     default:

@@ -13,9 +13,9 @@
 
 namespace katana::gateway {
 
-/// Gets updates from Telegram by long polling: one poll at a time, the next one only when the batch before is durable,
-/// so that an update is never confirmed before it is committed. Recovers from everything by itself; what it can't mend
-/// it says through `trouble()`, which /health and the heartbeat carry to the watchdog.
+/// Gets updates from Telegram by long polling: one poll at a time, the next one only when the batch before is
+/// durable, so that an update is never confirmed before it is committed. Recovers from everything by itself;
+/// what it can't mend it says through `trouble()`, which /health and the heartbeat carry to the watchdog.
 ///
 /// A state machine without timers of its own: whoever owns it calls `wake` at `due()`. Loop thread only.
 class Poller {

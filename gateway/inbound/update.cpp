@@ -24,7 +24,9 @@ std::string string(dom::object o, const char* key) {
   return o[key].get(v) == simdjson::SUCCESS ? std::string(v) : std::string();
 }
 
-bool object(dom::object o, const char* key, dom::object& into) { return o[key].get(into) == simdjson::SUCCESS; }
+bool object(dom::object o, const char* key, dom::object& into) {
+  return o[key].get(into) == simdjson::SUCCESS;
+}
 
 std::string lower(std::string_view s) {
   std::string out(s);
@@ -139,7 +141,8 @@ decltype(Update::body) read_membership(dom::object change) {
 decltype(Update::body) read_stop(dom::object stopped) {
   StopGeneration s;
   ChatKind kind{};
-  if (!read_chat(stopped, s.chat, kind)) return UnknownUpdate{"stopped_message_generation without a chat id", true};
+  if (!read_chat(stopped, s.chat, kind))
+    return UnknownUpdate{"stopped_message_generation without a chat id", true};
   s.chat.thread_id = integer(stopped, "message_thread_id");
   s.draft_id = integer(stopped, "draft_id");
   return s;

@@ -28,11 +28,11 @@ struct IncomingMessage {
   std::int64_t message_id = 0;
   Sender from;
   Wall date{};
-  std::string text;             ///< of a text message; empty for any other kind
-  std::string caption;          ///< of a photo, document, voice …
-  std::string command;          ///< `start` for `/start@our_bot …` at the very beginning; lower case
-  std::string command_target;   ///< the username after `@` in the command; empty: none
-  std::string arguments;        ///< what follows the command, trimmed
+  std::string text;                   ///< of a text message; empty for any other kind
+  std::string caption;                ///< of a photo, document, voice …
+  std::string command;                ///< `start` for `/start@our_bot …` at the very beginning; lower case
+  std::string command_target;         ///< the username after `@` in the command; empty: none
+  std::string arguments;              ///< what follows the command, trimmed
   std::vector<std::string> mentions;  ///< usernames without `@`
   std::int64_t reply_to_user = 0;     ///< author of the message that this one replies to
 };
@@ -61,7 +61,8 @@ struct StopGeneration {
   std::int64_t draft_id = 0;
 };
 
-/// A kind that we don't handle, or one of ours with a part missing. `what` names the kind or the missing part.
+/// A kind that we don't handle, or one of ours with a part missing. `what` names the kind or the missing
+/// part.
 struct UnknownUpdate {
   std::string what;
   bool broken = false;
@@ -69,12 +70,13 @@ struct UnknownUpdate {
 
 struct Update {
   std::int64_t update_id = 0;
-  std::variant<UnknownUpdate, IncomingMessage, EditedMessage, ButtonPress, MembershipChange, StopGeneration> body;
+  std::variant<UnknownUpdate, IncomingMessage, EditedMessage, ButtonPress, MembershipChange, StopGeneration>
+      body;
 };
 
-/// Parses the answer of getUpdates (`{"ok":true,"result":[…]}`), or a webhook's single update object. One bad update
-/// doesn't spoil its batch as long as its id can be read: it becomes an UnknownUpdate. Not thread-safe; reuse it.
-/// Source: core.telegram.org/bots/api, "Update". Limit: 8 MiB of JSON.
+/// Parses the answer of getUpdates (`{"ok":true,"result":[…]}`), or a webhook's single update object. One bad
+/// update doesn't spoil its batch as long as its id can be read: it becomes an UnknownUpdate. Not
+/// thread-safe; reuse it. Source: core.telegram.org/bots/api, "Update". Limit: 8 MiB of JSON.
 class UpdateParser {
  public:
   UpdateParser();

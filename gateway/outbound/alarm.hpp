@@ -8,7 +8,8 @@
 
 namespace katana::gateway {
 
-/// Port: the one timer that the outbox needs, so that its tests run on simulated time. `set` replaces what was set.
+/// Port: the one timer that the outbox needs, so that its tests run on simulated time. `set` replaces what
+/// was set.
 class Alarm {
  public:
   virtual ~Alarm() = default;

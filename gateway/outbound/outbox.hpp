@@ -21,11 +21,11 @@ struct AnswerSlot {
   std::int64_t turn_id = 0;
   std::string job_id{};
   ChatKey chat{};
-  std::int64_t question_id = 0;      ///< the question's message_id: groups see the answer as a reply to it
+  std::int64_t question_id = 0;  ///< the question's message_id: groups see the answer as a reply to it
   bool group = false;
-  std::vector<AnswerPart> parts{};   ///< as the store knows them; part 1 is the placeholder's row
-  telegram::Keyboard keyboard{};     ///< under the last message while the answer grows; may be empty
-  bool recovered = false;            ///< found at start: an earlier process may have sent something
+  std::vector<AnswerPart> parts{};  ///< as the store knows them; part 1 is the placeholder's row
+  telegram::Keyboard keyboard{};    ///< under the last message while the answer grows; may be empty
+  bool recovered = false;           ///< found at start: an earlier process may have sent something
 };
 
 /// How an answer ends.
@@ -35,9 +35,11 @@ struct FinalText {
   telegram::Keyboard keyboard{};  ///< under the last part; may be empty
 };
 
-/// What the outbox tells the gateway. Each may be empty. Called on the loop, possibly from inside a call to the outbox.
+/// What the outbox tells the gateway. Each may be empty. Called on the loop, possibly from inside a call to
+/// the outbox.
 struct OutboxEvents {
-  /// Every part shows the final text and the store has applied it (or the answer can't be shown: `abandoned` says why).
+  /// Every part shows the final text and the store has applied it (or the answer can't be shown: `abandoned`
+  /// says why).
   std::function<void(std::int64_t turn_id, const std::string& abandoned)> on_delivered{};
   /// The first characters of the answer are at Telegram.
   std::function<void(std::int64_t turn_id, Mono when)> on_first_text{};
@@ -46,7 +48,8 @@ struct OutboxEvents {
   /// Blocked, kicked or deleted: nothing can be sent there. Its open answers are abandoned when they finish.
   std::function<void(std::int64_t chat_id)> on_chat_gone{};
   std::function<void(std::int64_t from, std::int64_t to)> on_migrated{};
-  /// A call failed; it is tried again unless the code says otherwise. `doing`: "edit", "send", "store part_sent" …
+  /// A call failed; it is tried again unless the code says otherwise. `doing`: "edit", "send", "store
+  /// part_sent" …
   std::function<void(const Error&, std::string_view doing)> on_error{};
 };
 
@@ -59,18 +62,19 @@ struct OutboxConfig {
 
 /// For the heartbeat and the metrics.
 struct OutboxLoad {
-  std::size_t answers = 0;        ///< turns open here
-  std::size_t queue = 0;          ///< messages that wait for their first send or their final text
-  std::size_t in_flight = 0;      ///< calls under way
-  Millis oldest_wait{0};          ///< of what `queue` counts
-  std::uint64_t calls = 0;        ///< answered by Telegram since start
-  std::uint64_t rate_limited = 0; ///< 429 since start
-  bool held = false;              ///< Telegram refuses the token: see `resume`
+  std::size_t answers = 0;         ///< turns open here
+  std::size_t queue = 0;           ///< messages that wait for their first send or their final text
+  std::size_t in_flight = 0;       ///< calls under way
+  Millis oldest_wait{0};           ///< of what `queue` counts
+  std::uint64_t calls = 0;         ///< answered by Telegram since start
+  std::uint64_t rate_limited = 0;  ///< 429 since start
+  bool held = false;               ///< Telegram refuses the token: see `resume`
 };
 
-/// Shows answers and replies: owns every message that the users' bot writes, from its placeholder to its final text, at
-/// the pace that Telegram allows. Owned by the gateway's wiring; loop thread only. Nothing is sent before its row is
-/// durable: call `open` and `reply` from the store's `durable`. README.md says what is promised about order and repeats.
+/// Shows answers and replies: owns every message that the users' bot writes, from its placeholder to its
+/// final text, at the pace that Telegram allows. Owned by the gateway's wiring; loop thread only. Nothing is
+/// sent before its row is durable: call `open` and `reply` from the store's `durable`. README.md says what is
+/// promised about order and repeats.
 class Outbox {
  public:
   Outbox(telegram::BotApi& api, Store& store, const Clock& clock, Alarm& alarm, OutboxConfig config,
@@ -93,7 +97,8 @@ class Outbox {
 
   /// A reply whose row is durable. `attempted`: an earlier process began a send whose end is unknown.
   void reply(ChatKey chat, std::int64_t outbox_id, Reply reply, bool attempted = false);
-  /// With KATANA_UNCERTAIN=ask: the button `again:ID` was pressed (`ID` as in the button). False: nothing known of it.
+  /// With KATANA_UNCERTAIN=ask: the button `again:ID` was pressed (`ID` as in the button). False: nothing
+  /// known of it.
   bool again(std::int64_t id);
   /// "typing…", if the limits have room for it now; else dropped.
   void typing(ChatKey chat);
@@ -106,7 +111,8 @@ class Outbox {
   [[nodiscard]] bool idle() const;
   /// Calls `fn` once, as soon as idle (from inside, if it is now).
   void when_idle(std::function<void()> fn);
-  /// Drops every call under way; nothing more is sent and no event follows. What is unfinished stays in the store.
+  /// Drops every call under way; nothing more is sent and no event follows. What is unfinished stays in the
+  /// store.
   void stop();
 
  private:

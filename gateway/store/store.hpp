@@ -20,9 +20,10 @@ struct ChatKey {
   friend auto operator<=>(const ChatKey&, const ChatKey&) = default;
 };
 
-/// The two moments of an operation, in this order, both on the loop. `applied`: done in the open transaction, may
-/// still be lost with it. `durable`: committed (or failed: then the operation has no effect, even if `applied` came
-/// with a success). Either may be empty. Nothing that anyone outside can see may happen before `durable`.
+/// The two moments of an operation, in this order, both on the loop. `applied`: done in the open transaction,
+/// may still be lost with it. `durable`: committed (or failed: then the operation has no effect, even if
+/// `applied` came with a success). Either may be empty. Nothing that anyone outside can see may happen before
+/// `durable`.
 template <class T>
 struct Done {
   std::function<void(const Result<T>&)> applied{};
@@ -30,9 +31,11 @@ struct Done {
 };
 struct Nothing {};
 
-// ---- what comes in ---------------------------------------------------------------------------------------------
+// ---- what comes in
+// ---------------------------------------------------------------------------------------------
 
-/// A question to a model. Its turn, its job (queued, attempt 1) and the row of its placeholder are born together.
+/// A question to a model. Its turn, its job (queued, attempt 1) and the row of its placeholder are born
+/// together.
 struct Prompt {
   std::int64_t user_id = 0;
   std::int64_t message_id = 0;  ///< the question's
@@ -85,12 +88,14 @@ struct Accepted {
   std::vector<std::int64_t> reply_ids{};  ///< outbox rows, in the order of Intake::replies
 };
 
-// ---- jobs ------------------------------------------------------------------------------------------------------
+// ---- jobs
+// ------------------------------------------------------------------------------------------------------
 
 /// What a lease returns: all that the worker must be told.
 struct LeasedJob {
   bus::JobRef job;
-  std::vector<bus::Turn> turns;  ///< earlier turns of the conversation since its last start-over, then the question
+  std::vector<bus::Turn>
+      turns;  ///< earlier turns of the conversation since its last start-over, then the question
 };
 
 /// A result to be applied by compare-and-set on (job_id, attempt).
@@ -98,7 +103,7 @@ struct Settlement {
   bus::JobRef job;
   std::string provider;
   std::string model;
-  std::string text;  ///< what the user gets: the answer, or the words about a failure
+  std::string text;      ///< what the user gets: the answer, or the words about a failure
   bool answered = true;  ///< false: a failure; the turn stays out of the history
   std::string error_code{};
   bus::Usage usage{};
@@ -106,7 +111,8 @@ struct Settlement {
 };
 enum class Settled { Applied, Stale };
 
-// ---- outbox ----------------------------------------------------------------------------------------------------
+// ---- outbox
+// ----------------------------------------------------------------------------------------------------
 
 /// A part of an answer as a message at Telegram: part 1 is the placeholder that the turn was born with.
 struct AnswerPart {
@@ -123,12 +129,12 @@ struct OpenTurn {
   std::int64_t question_id = 0;  ///< message_id of the question
   bool group = false;
   Wall asked_at{};
-  bus::JobRef job;               ///< the attempt that is queued or leased
-  bool leased = false;           ///< may be running at a living worker
-  std::string worker_id;         ///< who had the lease
-  int deaths = 0;                ///< workers that died while they held it
+  bus::JobRef job;        ///< the attempt that is queued or leased
+  bool leased = false;    ///< may be running at a living worker
+  std::string worker_id;  ///< who had the lease
+  int deaths = 0;         ///< workers that died while they held it
   ChatChoice choice;
-  bool settled = false;          ///< `answer` is final; only showing it is left
+  bool settled = false;  ///< `answer` is final; only showing it is left
   std::string answer;
   std::vector<AnswerPart> parts;
 };
@@ -146,7 +152,8 @@ struct Unfinished {
   std::vector<OpenReply> replies;
 };
 
-// ---- usage -----------------------------------------------------------------------------------------------------
+// ---- usage
+// -----------------------------------------------------------------------------------------------------
 
 /// What was used of one model in one hour (UTC). A call whose worker was lost counts, with no tokens.
 struct UsageLine {
@@ -163,19 +170,21 @@ struct UsageSum {
   std::vector<UsageLine> lines;  ///< oldest first
 };
 
-// ---- access ----------------------------------------------------------------------------------------------------
+// ---- access
+// ----------------------------------------------------------------------------------------------------
 
 enum class Standing { Stranger, Allowed, Admin, Denied };
 struct Member {
   std::int64_t user_id = 0;
   Standing standing = Standing::Stranger;
-  std::string pairing_code{};     ///< of a stranger who wrote
-  Wall last_reply{};              ///< when a stranger was answered last (one reply an hour)
+  std::string pairing_code{};  ///< of a stranger who wrote
+  Wall last_reply{};           ///< when a stranger was answered last (one reply an hour)
 };
 
-/// The gateway's store, in the domain's words: whole transactions, each with its two completions. One database
-/// thread takes all waiting operations and commits them together. Owned by the gateway's wiring; loop thread only.
-/// What the domain refuses is a value (Settled::Stale, Accepted::duplicate); an Error means that the store itself failed.
+/// The gateway's store, in the domain's words: whole transactions, each with its two completions. One
+/// database thread takes all waiting operations and commits them together. Owned by the gateway's wiring;
+/// loop thread only. What the domain refuses is a value (Settled::Stale, Accepted::duplicate); an Error means
+/// that the store itself failed.
 class Store {
  public:
   virtual ~Store() = default;
@@ -184,11 +193,12 @@ class Store {
   virtual void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) = 0;
 
   // dispatch
-  /// queued -> leased. Rejected when (job_id, attempt) isn't queued or leased. The start is booked with it. A lease
-  /// repeated for the same worker is fine; for another one `requeue` comes first.
+  /// queued -> leased. Rejected when (job_id, attempt) isn't queued or leased. The start is booked with it. A
+  /// lease repeated for the same worker is fine; for another one `requeue` comes first.
   virtual void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
                      Done<LeasedJob> done) = 0;
-  /// leased -> queued with attempt + 1: its worker is gone. `died` counts deaths of workers under it. The new attempt.
+  /// leased -> queued with attempt + 1: its worker is gone. `died` counts deaths of workers under it. The new
+  /// attempt.
   virtual void requeue(bus::JobRef job, bool died, Done<bus::JobRef> done) = 0;
   virtual void settle(Settlement settlement, Done<Settled> done) = 0;
 
@@ -199,7 +209,8 @@ class Store {
   /// All parts of a settled answer show their final text (or can't ever: `abandoned` says why).
   virtual void answer_delivered(std::int64_t turn_id, std::string abandoned, Done<Nothing> done) = 0;
   virtual void reply_attempting(std::int64_t outbox_id, Done<Nothing> done) = 0;
-  virtual void reply_done(std::int64_t outbox_id, std::int64_t message_id, std::string abandoned, Done<Nothing> done) = 0;
+  virtual void reply_done(std::int64_t outbox_id, std::int64_t message_id, std::string abandoned,
+                          Done<Nothing> done) = 0;
   /// A note on the operator's or the gateway's own account (not an answer to an update).
   virtual void add_reply(ChatKey chat, Reply reply, Done<std::int64_t> done) = 0;
   /// The group got a new id: every row follows.
@@ -214,11 +225,13 @@ class Store {
   virtual void put_member(Member member, Done<Nothing> done) = 0;
 
   // housekeeping
-  /// Deletes conversations older than `retention`, update ids older than 48 h; returns rows deleted. Small steps.
+  /// Deletes conversations older than `retention`, update ids older than 48 h; returns rows deleted. Small
+  /// steps.
   virtual void prune(Wall now, Seconds retention, Done<std::uint64_t> done) = 0;
   /// What was used since the hour that holds `since`, by everybody or by one user.
   virtual void usage(Wall since, std::optional<std::int64_t> user_id, Done<UsageSum> done) = 0;
-  /// Blanks everything that a user wrote and got, and forgets the user; sums of usage stay, under no name. Small steps.
+  /// Blanks everything that a user wrote and got, and forgets the user; sums of usage stay, under no name.
+  /// Small steps.
   virtual void forget(std::int64_t user_id, Done<std::uint64_t> done) = 0;
   /// A copy of the running store in a new file (0600). Small steps; work goes on in between.
   virtual void backup(std::string path, Done<Nothing> done) = 0;

@@ -31,7 +31,9 @@ class FakeBotApi : public BotApi {
   net::HttpCall send_draft(std::int64_t, const OutText&, Then<bool>) override { return {}; }
   net::HttpCall send_typing(std::int64_t, std::int64_t, Then<bool>) override { return {}; }
   net::HttpCall answer_callback(const std::string&, const std::string&, Then<bool>) override { return {}; }
-  net::HttpCall set_commands(const std::vector<std::pair<std::string, std::string>>&, Then<bool>) override { return {}; }
+  net::HttpCall set_commands(const std::vector<std::pair<std::string, std::string>>&, Then<bool>) override {
+    return {};
+  }
   net::HttpCall delete_webhook(Then<bool> then) override {
     webhook_deletions.push_back(std::move(then));
     return {};

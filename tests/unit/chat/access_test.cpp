@@ -22,7 +22,8 @@ TEST(Access, IsClosedToStrangersWhoGetACodeOnceAnHour) {
 TEST(Access, TheFirstOneAllowedIsMadeAdmin) {
   Access access(config::Access::Pairing, {}, {});
   std::string code = access.knock(5, kNow)->member.pairing_code;
-  for (char& c : code) c = static_cast<char>(std::toupper(c));
+  for (char& c : code)
+    c = static_cast<char>(std::toupper(c));
   const auto first = access.allow(code, false);
   ASSERT_TRUE(first) << "a code may be typed in upper case";
   EXPECT_TRUE(first->first_admin);
@@ -77,7 +78,8 @@ TEST(Access, RemembersWhatTheStoreKept) {
 TEST(Access, StrangersCantFillTheStore) {
   Access access(config::Access::Pairing, {}, {});
   int answered = 0;
-  for (int id = 1; id <= 10'500; ++id) answered += access.knock(id, kNow).has_value();
+  for (int id = 1; id <= 10'500; ++id)
+    answered += access.knock(id, kNow).has_value();
   EXPECT_EQ(answered, 10'000);
 }
 

@@ -19,10 +19,12 @@ Offer offer(bool claude = true, bool openai = true) {
 }
 
 IncomingMessage private_message(std::string text) {
-  return {.chat = {5, 0}, .kind = ChatKind::Private, .message_id = 9, .from = {.id = 5}, .text = std::move(text)};
+  return {
+      .chat = {5, 0}, .kind = ChatKind::Private, .message_id = 9, .from = {.id = 5}, .text = std::move(text)};
 }
 IncomingMessage group_message(std::string text) {
-  return {.chat = {-7, 0}, .kind = ChatKind::Group, .message_id = 9, .from = {.id = 5}, .text = std::move(text)};
+  return {
+      .chat = {-7, 0}, .kind = ChatKind::Group, .message_id = 9, .from = {.id = 5}, .text = std::move(text)};
 }
 IncomingMessage command(IncomingMessage m, std::string name, std::string arguments = {}) {
   m.command = std::move(name);
@@ -114,10 +116,12 @@ TEST_F(ChatTest, ModelShowsWhatIsChosenAndAPressChooses) {
   const auto& keyboard = d.intake.replies.at(0).keyboard;
   ASSERT_EQ(keyboard.size(), 3u);
   EXPECT_EQ(keyboard[1][0].text, "✓ Claude B");
-  const auto press = decide(ButtonPress{.id = "q", .from = {.id = 5}, .chat = {5, 0}, .data = keyboard[2][0].data});
+  const auto press =
+      decide(ButtonPress{.id = "q", .from = {.id = 5}, .chat = {5, 0}, .data = keyboard[2][0].data});
   EXPECT_EQ(press.intake.change->model, "gpt-a");
   EXPECT_EQ(press.press_id, "q");
-  const auto stranger = decide(ButtonPress{.id = "q", .from = {.id = 66}, .chat = {5, 0}, .data = "model:gpt-a"});
+  const auto stranger =
+      decide(ButtonPress{.id = "q", .from = {.id = 66}, .chat = {5, 0}, .data = "model:gpt-a"});
   EXPECT_FALSE(stranger.intake.change);
   EXPECT_TRUE(stranger.press_id) << "its spinner ends all the same";
 }

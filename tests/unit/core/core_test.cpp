@@ -11,7 +11,8 @@ namespace katana {
 namespace {
 
 TEST(Result, ContextStandsInFrontOutermostFirst) {
-  const Error e = with_context(with_context(Error{Code::Internal, "disk full"}, "writing"), "opening the store");
+  const Error e =
+      with_context(with_context(Error{Code::Internal, "disk full"}, "writing"), "opening the store");
   EXPECT_EQ(e.detail, "opening the store: writing: disk full");
   EXPECT_FALSE(e.transient());
   EXPECT_TRUE((Error{Code::RateLimited, ""}).transient());
@@ -26,7 +27,8 @@ TEST(Backoff, DoublesUpToItsCapAndOnlyEverShortens) {
   }
   b.reset();
   EXPECT_EQ(b.next(0).count(), 500);
-  for (int i = 0; i < 100; ++i) EXPECT_LE(b.next(7).count(), 8000);
+  for (int i = 0; i < 100; ++i)
+    EXPECT_LE(b.next(7).count(), 8000);
 }
 
 TEST(Secret, PrintsAsItsMask) {
@@ -54,7 +56,10 @@ TEST(Text, CountsUtf16Units) {
 }
 
 TEST(Text, SanitizesEveryKindOfBadByte) {
-  EXPECT_EQ(text::sanitize("a\xFF" "b"), "a\xEF\xBF\xBD" "b");
+  EXPECT_EQ(text::sanitize("a\xFF"
+                           "b"),
+            "a\xEF\xBF\xBD"
+            "b");
   for (const char* bad : {"\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82", "\x80"}) {
     EXPECT_FALSE(text::is_valid_utf8(bad));
     EXPECT_TRUE(text::is_valid_utf8(text::sanitize(bad)));
@@ -64,7 +69,8 @@ TEST(Text, SanitizesEveryKindOfBadByte) {
 
 TEST(Text, FindsTheCodePointThatIsStillArriving) {
   const std::string smile = "😀";
-  for (std::size_t n = 1; n < smile.size(); ++n) EXPECT_EQ(text::incomplete_tail("x" + smile.substr(0, n)), n);
+  for (std::size_t n = 1; n < smile.size(); ++n)
+    EXPECT_EQ(text::incomplete_tail("x" + smile.substr(0, n)), n);
   EXPECT_EQ(text::incomplete_tail(smile), 0u);
   EXPECT_EQ(text::incomplete_tail(""), 0u);
   EXPECT_EQ(text::incomplete_tail("\x80\x80\x80\x80"), 0u);

@@ -66,7 +66,8 @@ struct DispatcherTest : testing::Test {
     d->on_message(peer, bus::Credit{window});
     store.run();
   }
-  void ask(std::int64_t turn, std::int64_t chat, const std::string& provider = "claude", bool may_run = false) {
+  void ask(std::int64_t turn, std::int64_t chat, const std::string& provider = "claude",
+           bool may_run = false) {
     d->add(Question{.turn_id = turn,
                     .chat = {chat, 0},
                     .job = {"job" + std::to_string(turn), 1},
@@ -82,7 +83,8 @@ struct DispatcherTest : testing::Test {
   void pass(Millis time, const std::vector<bus::PeerId>& alive = {}) {
     for (Millis left = time; left > Millis{0}; left -= Millis{500}) {
       clock.advance(Millis{500});
-      for (const auto& peer : alive) d->on_message(peer, bus::Beat{});
+      for (const auto& peer : alive)
+        d->on_message(peer, bus::Beat{});
       d->tick();
       store.run();
     }
@@ -115,7 +117,8 @@ TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
 TEST_F(DispatcherTest, NeverExceedsCreditAndSharesTheLoad) {
   join("p1", "w1", 2);
   join("p2", "w2", 2);
-  for (int i = 1; i <= 6; ++i) ask(i, 100 + i);
+  for (int i = 1; i <= 6; ++i)
+    ask(i, 100 + i);
   const auto at_p1 = bus.take<bus::Job>("p1");
   const auto at_p2 = bus.take<bus::Job>("p2");
   ASSERT_EQ(at_p1.size(), 2u);
@@ -254,7 +257,10 @@ TEST_F(DispatcherTest, CancelWorksInEveryState) {
   ask(2, 100);
   EXPECT_TRUE(d->cancel({100, 0}));
   ASSERT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
-  d->on_message("p", bus::JobFailed{.job = {"job2", 1}, .error = {Code::Cancelled, ""}, .partial_text = "half", .usage = {.output_tokens = 3}});
+  d->on_message("p", bus::JobFailed{.job = {"job2", 1},
+                                    .error = {Code::Cancelled, ""},
+                                    .partial_text = "half",
+                                    .usage = {.output_tokens = 3}});
   store.run();
   EXPECT_EQ(answers[2], "half\n\n⏹ Stopped.");
   EXPECT_EQ(store.settlements.back().usage.output_tokens, 3u) << "what was billed is booked";

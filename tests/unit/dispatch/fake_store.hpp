@@ -10,8 +10,8 @@
 
 namespace katana::gateway {
 
-/// The part of a Store that dispatch uses, with the real one's rules (compare-and-set on (job, attempt)). Completions
-/// wait until `run`, as they do in the real one; `broken` makes every operation fail.
+/// The part of a Store that dispatch uses, with the real one's rules (compare-and-set on (job, attempt)).
+/// Completions wait until `run`, as they do in the real one; `broken` makes every operation fail.
 class FakeStore : public Store {
  public:
   bool broken = false;

@@ -10,7 +10,8 @@ const ChatKey kBert{2, 0};
 
 TEST(FairQueue, AThousandInOneChatHoldUpNobodyElse) {
   FairQueue q;
-  for (int i = 0; i < 1000; ++i) q.push(kAnna, i, "claude");
+  for (int i = 0; i < 1000; ++i)
+    q.push(kAnna, i, "claude");
   q.push(kBert, 5000, "claude");
   const auto first = q.pop("claude");
   const auto second = q.pop("claude");

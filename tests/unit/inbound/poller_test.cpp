@@ -13,14 +13,14 @@ using telegram::Refusal;
 
 ApiResult<std::string> failure(Code code, Refusal refusal = Refusal::Other, bool webhook = false,
                                std::optional<Millis> retry_after = {}) {
-  return tl::unexpected<ApiError>(ApiError{.error = {code, "as told by the test", retry_after},
-                                           .refusal = refusal,
-                                           .webhook_active = webhook});
+  return tl::unexpected<ApiError>(ApiError{
+      .error = {code, "as told by the test", retry_after}, .refusal = refusal, .webhook_active = webhook});
 }
 
 std::string updates(std::initializer_list<int> ids) {
   std::string list;
-  for (const int id : ids) list += (list.empty() ? "" : ",") + ("{\"update_id\":" + std::to_string(id) + ",\"poll\":{}}");
+  for (const int id : ids)
+    list += (list.empty() ? "" : ",") + ("{\"update_id\":" + std::to_string(id) + ",\"poll\":{}}");
   return R"({"ok":true,"result":[)" + list + "]}";
 }
 
@@ -28,8 +28,10 @@ struct PollerTest : testing::Test {
   ManualClock clock;
   telegram::FakeBotApi api;
   std::vector<std::function<void(Result<void>)>> commits;
-  Poller poller{api, clock,
-                {.accept = [this](std::vector<Update>, auto then) { commits.push_back(std::move(then)); }, .changed = [] {}}};
+  Poller poller{api,
+                clock,
+                {.accept = [this](std::vector<Update>, auto then) { commits.push_back(std::move(then)); },
+                 .changed = [] {}}};
 
   void pass(Millis time) {
     clock.advance(time);

@@ -1,13 +1,15 @@
 #include "gateway/inbound/update.hpp"
 
-#include <gtest/gtest.h>
-
 #include <random>
+
+#include <gtest/gtest.h>
 
 namespace katana::gateway {
 namespace {
 
-std::string batch(const std::string& updates) { return R"({"ok":true,"result":[)" + updates + "]}"; }
+std::string batch(const std::string& updates) {
+  return R"({"ok":true,"result":[)" + updates + "]}";
+}
 
 const std::string kPrivate =
     R"({"update_id":7,"message":{"message_id":12,"from":{"id":1000,"is_bot":false,"language_code":"de"},)"
@@ -58,9 +60,10 @@ TEST(UpdateParser, CountsEntityOffsetsInUtf16) {
 
 TEST(UpdateParser, SurvivesAbsurdEntities) {
   UpdateParser parser;
-  for (const char* entity :
-       {R"({"type":"bot_command","offset":0,"length":99999999})", R"({"type":"bot_command","offset":-5,"length":3})",
-        R"({"type":"mention","offset":9007199254740993,"length":2})", R"({"type":5,"offset":"x"})", "null", "[]"}) {
+  for (const char* entity : {R"({"type":"bot_command","offset":0,"length":99999999})",
+                             R"({"type":"bot_command","offset":-5,"length":3})",
+                             R"({"type":"mention","offset":9007199254740993,"length":2})",
+                             R"({"type":5,"offset":"x"})", "null", "[]"}) {
     const auto u = parser.parse_one(
         R"({"update_id":1,"message":{"message_id":1,"chat":{"id":-1,"type":"group"},"date":1,"text":"/a","entities":[)" +
         std::string(entity) + "]}}");
@@ -88,8 +91,8 @@ TEST(UpdateParser, ReadsTheOtherKinds) {
 
 TEST(UpdateParser, OneBrokenUpdateLeavesItsBatchAlone) {
   UpdateParser parser;
-  const auto updates =
-      parser.parse_batch(batch(R"({"update_id":6,"message":{"message_id":"x"}},{"update_id":9},)" + kPrivate));
+  const auto updates = parser.parse_batch(
+      batch(R"({"update_id":6,"message":{"message_id":"x"}},{"update_id":9},)" + kPrivate));
   ASSERT_TRUE(updates);
   EXPECT_TRUE(std::get<UnknownUpdate>((*updates)[0].body).broken);
   EXPECT_TRUE(std::get<UnknownUpdate>((*updates)[1].body).broken);
@@ -98,21 +101,26 @@ TEST(UpdateParser, OneBrokenUpdateLeavesItsBatchAlone) {
 
 TEST(UpdateParser, SaysWhatIsWrongWithABatch) {
   UpdateParser parser;
-  EXPECT_EQ(parser.parse_batch(R"({"ok":true})").error().detail, "answer of getUpdates has no array `result`");
+  EXPECT_EQ(parser.parse_batch(R"({"ok":true})").error().detail,
+            "answer of getUpdates has no array `result`");
   EXPECT_EQ(parser.parse_batch(batch("{}")).error().detail, "update 0 of the batch has no update_id");
-  EXPECT_EQ(parser.parse_batch(batch(kPrivate + ",7")).error().detail, "update 1 of the batch is not an object");
+  EXPECT_EQ(parser.parse_batch(batch(kPrivate + ",7")).error().detail,
+            "update 1 of the batch is not an object");
   EXPECT_EQ(parser.parse_batch("<html>").error().code, Code::Malformed);
-  EXPECT_EQ(parser.parse_batch(std::string(9 << 20, ' ')).error().detail, "answer of getUpdates is over 8 MiB");
+  EXPECT_EQ(parser.parse_batch(std::string(9 << 20, ' ')).error().detail,
+            "answer of getUpdates is over 8 MiB");
 }
 
 TEST(UpdateParser, NeverCrashesOnTruncationOrMutation) {
   UpdateParser parser;
   const std::string whole = batch(kPrivate + "," + kCommand);
-  for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_FALSE(parser.parse_batch(whole.substr(0, n)));
+  for (std::size_t n = 0; n < whole.size(); ++n)
+    EXPECT_FALSE(parser.parse_batch(whole.substr(0, n)));
   std::mt19937 random(1);
   for (int i = 0; i < 20'000; ++i) {
     std::string bytes = whole;
-    for (int k = 0; k < 3; ++k) bytes[random() % bytes.size()] = static_cast<char>(random());
+    for (int k = 0; k < 3; ++k)
+      bytes[random() % bytes.size()] = static_cast<char>(random());
     const auto result = parser.parse_batch(bytes);
     if (!result) {
       EXPECT_EQ(result.error().code, Code::Malformed);
