@@ -126,8 +126,17 @@ class HttpBotApi final : public BotApi {
   net::HttpCall pending_updates(Then<std::int64_t> then) override;
 
  private:
-  net::HttpCall call(const char* method, std::string body, Millis total, Millis stall,
-                     std::function<void(ApiResult<std::string>)> then);
+  struct Limits {
+    Millis total;
+    Millis stall;
+    std::size_t max_body;
+  };
+  template <class T>
+  using Reader = ApiResult<T> (*)(const net::HttpResponse&);
+  template <class T>
+  net::HttpCall call(const char* method, std::string body, Reader<T> read, Then<T> then, Limits limits);
+  net::HttpCall done_call(const char* method, std::string body, Then<bool> then);
+
   net::HttpClient& http_;
   BotAccess access_;
 };
