@@ -3,11 +3,13 @@
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
-# The packages of the given lists that this machine lacks.
+# The packages of the given lists that this machine lacks. A line `package|program` is content with the program, wherever
+# it comes from (npm may have come with a newer Node.js than Debian's).
 missing_packages() {
-  local name
-  sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@" | while read -r name; do
-    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || printf '%s\n' "$name"
+  local line
+  sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$@" | while read -r line; do
+    case $line in *'|'*) ! command -v "${line#*|}" >/dev/null || continue ;; esac
+    dpkg-query -W -f='${Status}' "${line%%|*}" 2>/dev/null | grep -q 'install ok installed' || printf '%s\n' "${line%%|*}"
   done
 }
 
