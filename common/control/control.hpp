@@ -24,8 +24,9 @@ struct Answer {
 
 /// The Unix socket (mode 0660) in the run directory that a process listens on: `gateway.sock`,
 /// `watchdog.sock`. Peers are checked by SO_PEERCRED: root, our own user, or a member of the socket's group.
-/// One line of JSON each way, 64 KiB at most. Loop thread only. A handler answers now or later through
-/// `reply` (once).
+/// One line of JSON each way: a request of 64 KiB at most, within 10 s; an answer of 1 MiB at most. At most
+/// 32 connections. Loop thread only. A handler answers now or later through `reply` (once; a reply after the
+/// asker or the server has gone does nothing).
 class ControlServer {
  public:
   using Reply = std::function<void(Answer)>;
@@ -36,8 +37,8 @@ class ControlServer {
 
  private:
   struct Impl;
-  explicit ControlServer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  explicit ControlServer(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;  ///< replies hold it weakly
 };
 
 /// Asks and waits (blocking: for the command-line program alone). Without the socket the error says which
