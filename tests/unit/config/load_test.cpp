@@ -1,3 +1,6 @@
+#include <fstream>
+#include <sstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -396,6 +399,35 @@ TEST(Load, StrayNamesAndPlainHttpWarn) {
   EXPECT_EQ(s.warnings.size(), 3U);
   EXPECT_THAT(s.warnings, Contains("KATANA_TELEGRAM_TOKN: not a setting of Katana and ignored; did you mean "
                                    "KATANA_TELEGRAM_TOKEN?"));
+}
+
+TEST(Load, TheExampleFileNamesEverySettingAndItsDefaultsAreTaken) {
+  std::ifstream file(std::string(KATANA_SOURCE_DIR) + "/deploy/katana.env.example");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  for (const Name& n : all_names()) {
+    const bool alias = n.name == "TELEGRAM_BOT_TOKEN_ALERT" || n.name == "TELEGRAM_CHAT_ID_ALERT";
+    EXPECT_EQ(text.find("\n#" + std::string(n.name) + "=") != std::string::npos, !alias) << n.name;
+  }
+  EXPECT_EQ(parse_env(text, "example").value(), Environment{}) << "nothing is set as shipped";
+  std::string uncommented;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const bool example = line.find("=<") != std::string::npos;
+    if (line.starts_with("#") && !line.starts_with("# ") && line.find('=') != std::string::npos && !example) {
+      uncommented += line.substr(1) + "\n";
+    }
+  }
+  auto env = parse_env(uncommented, "example");
+  ASSERT_TRUE(env) << env.error().detail;
+  EXPECT_GT(env->size(), 50U);
+  std::erase_if(*env, [](const auto& setting) { return setting.second.empty(); });
+  const auto s = good(*env, Program::Gateway);
+  EXPECT_THAT(s.warnings, IsEmpty());
+  const auto defaults = good({}, Program::Gateway);
+  EXPECT_EQ(s.store, defaults.store);
+  EXPECT_EQ(s.bus, defaults.bus);
+  EXPECT_EQ(s.budget_day->amount, defaults.budget_day->amount);
+  EXPECT_EQ(s.max_age, defaults.max_age);
 }
 
 TEST(Load, TheCommandIsToldEverythingButStarts) {
