@@ -118,6 +118,7 @@ void read_processes(Reader& in, Settings& s) {
   const auto count = [](std::string_view t) { return parse_count(t, 1, 64); };
   in.read("KATANA_CLAUDE_WORKERS", s.claude_workers, count);
   in.read("KATANA_OPENAI_WORKERS", s.openai_workers, count);
+  in.read("KATANA_WORKER_JOBS", s.worker_jobs, [](std::string_view t) { return parse_count(t, 1, 10'000); });
   const bool told = in.read("KATANA_EXPECT", s.expect, parse_expect);
   if (told || in.program() != Program::Up) return;
   s.expect["gateway"] = 1;

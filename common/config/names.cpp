@@ -162,6 +162,7 @@ const std::vector<Name>& all_names() {
 
       {"KATANA_CLAUDE_WORKERS", kPlain, kNone},
       {"KATANA_OPENAI_WORKERS", kPlain, kNone},
+      {"KATANA_WORKER_JOBS", kPlain, kWorkers},
   };
   return kNames;
 }

@@ -115,6 +115,7 @@ struct Settings {
   std::vector<std::string> json_commands;
   int claude_workers = 1;
   int openai_workers = 1;
+  int worker_jobs = 512;  ///< KATANA_WORKER_JOBS: most jobs that a worker process takes at once
   std::string instance;  ///< KATANA_INSTANCE: this process's name among its kind, such as `claude-2`
 
   std::vector<std::string>
