@@ -41,7 +41,7 @@ class Claude final : public workers::Provider {
   std::unique_ptr<workers::Decoder> decoder() override { return make_decoder(reader_); }
 
   Failure refusal(const net::HttpHead& head, std::string_view body, Wall now) override {
-    json::Document doc;
+    json::Element doc;
     json::Object error;
     if (reader_.read_copy(body).get(doc) || doc["error"].get_object().get(error)) {
       return workers::judge(head, head.status == 200 ? workers::not_a_stream(head) : std::string(), now);

@@ -34,7 +34,7 @@ class StreamDecoder final : public workers::Decoder {
 
   Attempted<Step> read(const SseEvent& event, Answer& answer) override {
     if (event.name == "ping") return Step::Ping;
-    json::Document doc;
+    json::Element doc;
     if (const auto error = reader_.read(event.data).get(doc)) return malformed(event.name, error);
     std::string_view kind = event.name;
     if (kind.empty()) {
@@ -53,7 +53,7 @@ class StreamDecoder final : public workers::Decoder {
   }
 
  private:
-  static Attempted<Step> delta(json::Document& doc, Answer& answer) {
+  static Attempted<Step> delta(const json::Element& doc, Answer& answer) {
     json::Object delta;
     if (const auto error = doc["delta"].get_object().get(delta))
       return malformed("content_block_delta", error);
@@ -68,7 +68,7 @@ class StreamDecoder final : public workers::Decoder {
     return Step::Work;
   }
 
-  static Attempted<Step> block_start(json::Document& doc, Answer& answer) {
+  static Attempted<Step> block_start(const json::Element& doc, Answer& answer) {
     json::Object block;
     if (const auto error = doc["content_block"].get_object().get(block)) {
       return malformed("content_block_start", error);
@@ -78,7 +78,7 @@ class StreamDecoder final : public workers::Decoder {
     return Step::Work;
   }
 
-  Attempted<Step> message_start(json::Document& doc, Answer& answer) {
+  Attempted<Step> message_start(const json::Element& doc, Answer& answer) {
     json::Object message;
     if (const auto error = doc["message"].get_object().get(message)) return malformed("message_start", error);
     answer.id = json::string_or_empty(message["id"]);
@@ -88,7 +88,7 @@ class StreamDecoder final : public workers::Decoder {
     return Step::Work;
   }
 
-  Attempted<Step> message_delta(json::Document& doc, Answer& answer) {
+  Attempted<Step> message_delta(const json::Element& doc, Answer& answer) {
     json::Object delta;
     if (const auto error = doc["delta"].get_object().get(delta)) return malformed("message_delta", error);
     if (const auto name = json::string_or_empty(delta["stop_reason"]); !name.empty())
@@ -99,7 +99,7 @@ class StreamDecoder final : public workers::Decoder {
   }
 
   /// Counts are cumulative, and one that is left out stands as it was.
-  void book(json::Object& usage, Answer& answer) {
+  void book(const json::Object& usage, Answer& answer) {
     json::count(usage["input_tokens"], uncached_);
     json::count(usage["cache_creation_input_tokens"], answer.usage.cache_write_tokens);
     json::count(usage["cache_read_input_tokens"], answer.usage.cache_read_tokens);
@@ -107,7 +107,7 @@ class StreamDecoder final : public workers::Decoder {
     answer.usage.input_tokens = uncached_ + answer.usage.cache_write_tokens + answer.usage.cache_read_tokens;
   }
 
-  static Attempted<Step> error_event(json::Document& doc) {
+  static Attempted<Step> error_event(const json::Element& doc) {
     json::Object error;
     if (const auto code = doc["error"].get_object().get(error)) return malformed("error", code);
     Failure failure = failure_of(error);
@@ -134,7 +134,7 @@ int status_of(std::string_view type) {
 
 }  // namespace
 
-workers::Failure failure_of(json::Object& error) {
+workers::Failure failure_of(const json::Object& error) {
   const std::string_view type = json::string_or_empty(error["type"]);
   std::string detail = workers::quote(type) + ": " + workers::quote(json::string_or_empty(error["message"]));
   json::Object details;

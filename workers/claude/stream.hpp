@@ -11,6 +11,6 @@ namespace katana::claude {
 std::unique_ptr<workers::Decoder> make_decoder(workers::json::Reader& reader);
 
 /// What the `error` object of a body or of an event means.
-workers::Failure failure_of(workers::json::Object& error);
+workers::Failure failure_of(const workers::json::Object& error);
 
 }  // namespace katana::claude

@@ -33,59 +33,41 @@ class ChatDecoder final : public workers::Decoder {
 
   Attempted<Step> read(const SseEvent& event, Answer& answer) override {
     if (event.data == "[DONE]") return Step::Done;
-    json::Document doc;
+    json::Element doc;
     if (const auto error = reader_.read(event.data).get(doc)) return malformed(error);
     json::Object chunk;
     if (const auto error = doc.get_object().get(chunk)) return malformed(error);
-    for (auto field : chunk) {
-      std::string_view key;
-      if (const auto error = field.unescaped_key().get(key)) return malformed(error);
-      json::Found<simdjson::ondemand::value> value = field.value();
-      if (value.error()) return malformed(value.error());
-      if (key == "choices") {
-        if (const auto error = choices(value, answer)) return malformed(error);
-      } else if (key == "usage") {
-        json::Object usage;
-        if (value.get_object().get(usage) == simdjson::SUCCESS) book(usage, answer);
-      } else if (key == "error") {
-        json::Object error;
-        if (value.get_object().get(error) != simdjson::SUCCESS)
-          continue;  // `null` in every chunk of some servers
-        Failure failure = failure_of(error, 0);
-        failure.error.detail = "error in mid-stream: " + failure.error.detail;
-        return tl::unexpected(std::move(failure));
-      } else if (key == "model" && answer.model.empty()) {
-        answer.model = json::string_or_empty(value);
-      } else if (key == "id" && answer.id.empty()) {
-        answer.id = json::string_or_empty(value);
-      }
+    json::Object error;  // null in every chunk of some servers
+    if (chunk["error"].get_object().get(error) == simdjson::SUCCESS) {
+      Failure failure = failure_of(error, 0);
+      failure.error.detail = "error in mid-stream: " + failure.error.detail;
+      return tl::unexpected(std::move(failure));
     }
+    json::Array choices;
+    if (chunk["choices"].get_array().get(choices) == simdjson::SUCCESS) {
+      for (const json::Element choice : choices)
+        read_choice(choice, answer);
+    }
+    json::Object usage;
+    if (chunk["usage"].get_object().get(usage) == simdjson::SUCCESS) book(usage, answer);
+    if (answer.model.empty()) answer.model = json::string_or_empty(chunk["model"]);
+    if (answer.id.empty()) answer.id = json::string_or_empty(chunk["id"]);
     return Step::Work;
   }
 
  private:
-  template <class Value>
-  static simdjson::error_code choices(Value& value, Answer& answer) {
-    simdjson::ondemand::array list;
-    if (const auto error = value.get_array().get(list)) return error;
-    for (auto choice : list) {
-      json::Object fields;
-      if (const auto error = choice.get_object().get(fields)) return error;
-      json::Object delta;
-      if (fields["delta"].get_object().get(delta) == simdjson::SUCCESS) {
-        json::append(answer.text, json::string_or_empty(delta["content"]));
-        if (const auto refusal = json::string_or_empty(delta["refusal"]); !refusal.empty()) {
-          json::append(answer.text, refusal);
-          answer.stop = bus::StopReason::Refusal;
-        }
-      }
-      const auto reason = json::string_or_empty(fields["finish_reason"]);
-      if (!reason.empty() && answer.stop != bus::StopReason::Refusal) answer.stop = stop_reason(reason);
+  static void read_choice(const json::Element& choice, Answer& answer) {
+    const json::Found delta = choice["delta"];
+    json::append(answer.text, json::string_or_empty(delta["content"]));
+    if (const auto refusal = json::string_or_empty(delta["refusal"]); !refusal.empty()) {
+      json::append(answer.text, refusal);
+      answer.stop = bus::StopReason::Refusal;
     }
-    return simdjson::SUCCESS;
+    const auto reason = json::string_or_empty(choice["finish_reason"]);
+    if (!reason.empty() && answer.stop != bus::StopReason::Refusal) answer.stop = stop_reason(reason);
   }
 
-  static void book(json::Object& usage, Answer& answer) {
+  static void book(const json::Object& usage, Answer& answer) {
     json::count(usage["prompt_tokens"], answer.usage.input_tokens);
     json::count(usage["completion_tokens"], answer.usage.output_tokens);
     json::Object details;

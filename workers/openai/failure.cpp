@@ -25,7 +25,7 @@ bool final_quota(std::string_view name) {
 
 }  // namespace
 
-workers::Failure failure_of(json::Object& error, int status) {
+workers::Failure failure_of(const json::Object& error, int status) {
   // Some servers write the code as a number (and some the kind of error alone): then `type` names it.
   std::string_view code = json::string_or_empty(error["code"]);
   const std::string_view type = json::string_or_empty(error["type"]);

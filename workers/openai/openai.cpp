@@ -37,7 +37,7 @@ class OpenAi : public workers::Provider {
   }
 
   Failure refusal(const net::HttpHead& head, std::string_view text, Wall now) override {
-    json::Document doc;
+    json::Element doc;
     json::Object error;
     if (reader_.read_copy(text).get(doc)) return plain(head, {}, now);
     if (doc["error"].get_object().get(error)) {

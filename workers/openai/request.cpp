@@ -99,7 +99,7 @@ Result<std::string> chat_body(const bus::Job& job, const workers::Blobs& blobs, 
   if (job.max_output_tokens > 0) {
     body[dialect.old_cap ? "max_tokens" : "max_completion_tokens"] = job.max_output_tokens;
   }
-  if (!job.system.empty()) turns->insert(turns->begin(), {{"role", "system"}, {"content", job.system}});
+  if (!job.system.empty()) turns->insert(turns->begin(), Json{{"role", "system"}, {"content", job.system}});
   body["messages"] = std::move(*turns);
   return dump(body);
 }

@@ -17,13 +17,13 @@ tl::unexpected<Failure> malformed(std::string_view kind, simdjson::error_code er
   return tl::unexpected(std::move(failure));
 }
 
-tl::unexpected<Failure> in_stream(json::Object& error) {
+tl::unexpected<Failure> in_stream(const json::Object& error) {
   Failure failure = failure_of(error, 0);
   failure.error.detail = "error in mid-stream: " + failure.error.detail;
   return tl::unexpected(std::move(failure));
 }
 
-void book(json::Object& usage, Answer& answer) {
+void book(const json::Object& usage, Answer& answer) {
   json::count(usage["input_tokens"], answer.usage.input_tokens);
   json::Object details;
   if (usage["input_tokens_details"].get_object().get(details) == simdjson::SUCCESS) {
@@ -39,7 +39,7 @@ class ResponsesDecoder final : public workers::Decoder {
 
   Attempted<Step> read(const SseEvent& event, Answer& answer) override {
     if (event.data == "[DONE]") return Step::Done;
-    json::Document doc;
+    json::Element doc;
     if (const auto error = reader_.read(event.data).get(doc)) return malformed(event.name, error);
     std::string_view kind = event.name;
     if (kind.empty()) {
@@ -56,7 +56,7 @@ class ResponsesDecoder final : public workers::Decoder {
   }
 
  private:
-  static Attempted<Step> delta(std::string_view kind, json::Document& doc, Answer& answer) {
+  static Attempted<Step> delta(std::string_view kind, const json::Element& doc, Answer& answer) {
     std::string_view text;
     if (const auto error = doc["delta"].get_string().get(text)) return malformed(kind, error);
     json::append(answer.text, text);
@@ -64,7 +64,7 @@ class ResponsesDecoder final : public workers::Decoder {
     return Step::Work;
   }
 
-  static Attempted<Step> state(std::string_view kind, json::Document& doc, Answer& answer) {
+  static Attempted<Step> state(std::string_view kind, const json::Element& doc, Answer& answer) {
     json::Object response;
     if (const auto error = doc["response"].get_object().get(response)) return malformed(kind, error);
     answer.id = json::string_or_empty(response["id"]);
@@ -87,7 +87,7 @@ class ResponsesDecoder final : public workers::Decoder {
     return Step::Done;
   }
 
-  static Attempted<Step> failed(json::Document& doc) {
+  static Attempted<Step> failed(const json::Element& doc) {
     json::Object error;
     if (const auto code = doc["response"]["error"].get_object().get(error))
       return malformed("response.failed", code);
@@ -95,7 +95,7 @@ class ResponsesDecoder final : public workers::Decoder {
   }
 
   /// The newest form has the fields at the top; proxies and older ones nest them.
-  static Attempted<Step> error_event(json::Document& doc) {
+  static Attempted<Step> error_event(const json::Element& doc) {
     json::Object error;
     if (doc["error"].get_object().get(error) == simdjson::SUCCESS) return in_stream(error);
     if (const auto code = doc.get_object().get(error)) return malformed("error", code);

@@ -13,6 +13,6 @@ std::unique_ptr<workers::Decoder> make_chat_decoder(workers::json::Reader& reade
 
 /// What the `error` object of a body or of an event means. `status`: of the HTTP answer; 0: none, the name
 /// decides.
-workers::Failure failure_of(workers::json::Object& error, int status);
+workers::Failure failure_of(const workers::json::Object& error, int status);
 
 }  // namespace katana::openai
