@@ -101,8 +101,8 @@ class Connection {
   [[nodiscard]] virtual bool upkeep_due(bool busy) const = 0;
   virtual void upkeep() = 0;
 
- protected:
-  /// The statement for this SQL, prepared at its first use; nullptr after an error.
+  /// The statement for this SQL, prepared at its first use; nullptr after an error. What `query` and `run`
+  /// stand on.
   virtual Statement* prepare(std::string_view sql) = 0;
 
  private:

@@ -1,0 +1,154 @@
+// What is peculiar to the store in SQLite: its file, its start, and what a failing disk or process leaves.
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "common/db/sqlite.hpp"
+#include "gateway/store/sql_store.hpp"
+#include "world.hpp"
+
+namespace katana::gateway {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::SizeIs;
+
+class SqliteStore : public ::testing::Test {
+ protected:
+  Result<std::unique_ptr<Store>> open() { return open_store(loop, clock, url, World::kBot); }
+  std::string refusal() {
+    auto opened = open();
+    return opened ? "opened" : opened.error().detail;
+  }
+
+  Folder folder;
+  loop::Loop loop;
+  ManualClock clock;
+  std::string path = folder.file("state/katana.db");
+  std::string url = "sqlite:" + path;
+};
+
+TEST_F(SqliteStore, UrlsThatItCantServeAreRefusedWithoutShowingThem) {
+  url = "postgresql://user:secretword@db/katana";
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("only SQLite"), Not(HasSubstr("secretword"))));
+  for (const char* bad : {"", "sqlite:", "mysql://root:secretword@db", "/var/lib/katana.db"}) {
+    url = bad;
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("sqlite:PATH"), Not(HasSubstr("secretword"))));
+  }
+}
+
+TEST_F(SqliteStore, ItsFileIsPrivate) {
+  ASSERT_TRUE(open());
+  struct stat found {};
+  ASSERT_EQ(stat(path.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777U, 0600U);
+}
+
+TEST_F(SqliteStore, ANewerSchemaIsRefused) {
+  ASSERT_TRUE(open());
+  {
+    auto db = db::open_sqlite(path);
+    ASSERT_TRUE(db);
+    (*db)->run("INSERT INTO schema_version (version) VALUES (999)");
+  }
+  EXPECT_THAT(refusal(), HasSubstr("run the newer program"));
+}
+
+TEST_F(SqliteStore, ADamagedFileIsRefusedAndKept) {
+  ASSERT_TRUE(open());
+  {
+    std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(0);
+    file << std::string(64, '#');
+  }
+  EXPECT_THAT(refusal(), AllOf(HasSubstr(path), HasSubstr("restore a backup")));
+  std::ifstream file(path, std::ios::binary);
+  std::string start(64, ' ');
+  file.read(start.data(), 64);
+  EXPECT_EQ(start, std::string(64, '#'));
+}
+
+/// A gateway that dies: it asks, leases, answers one, and is gone without a word. Only what it was told to be
+/// durable counts.
+[[noreturn]] void die_in_the_middle(const std::string& url, int report) {
+  World world([&](loop::Loop& loop, const Clock& clock, std::int64_t bot) {
+    return open_store(loop, clock, url, bot);
+  });
+  const OpenedTurn leased = world.ask({1, 0}, "leased");
+  const OpenedTurn settled = world.ask({2, 0}, "settled");
+  world.exchange({3, 0}, "done", "Done.");
+  (void)world.part_sent(leased.placeholder_id, 77);
+  (void)world.lease({leased.job_id, 1}, "w1");
+  (void)world.settle(World::answer({settled.job_id, 1}, "Settled."));
+  const bool told = write(report, "x", 1) == 1;
+  for (int i = 0; i < 100; ++i)
+    world.store().accept({world.question({4, 0}, "on the way")}, {});
+  _exit(told ? 0 : 1);
+}
+
+TEST_F(SqliteStore, WhatWasDurableIsThereAfterAKill) {
+  int report[2];
+  ASSERT_EQ(pipe(report), 0);
+  const pid_t child = fork();
+  if (child == 0) die_in_the_middle(url, report[1]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  close(report[0]);
+  close(report[1]);
+  ASSERT_EQ(status, 0);
+
+  auto store = open();
+  ASSERT_TRUE(store) << store.error().detail;
+  const auto open_now = await<Unfinished>(loop, [&](auto done) { (*store)->unfinished(done); });
+  ASSERT_TRUE(open_now);
+  ASSERT_GE(open_now->turns.size(), 2U);
+  EXPECT_TRUE(open_now->turns[0].leased);
+  EXPECT_EQ(open_now->turns[0].parts.at(0).message_id, 77);
+  EXPECT_EQ(open_now->turns[1].answer, "Settled.");
+  for (std::size_t i = 2; i < open_now->turns.size(); ++i)
+    EXPECT_EQ(open_now->turns[i].chat.chat_id, 4);
+}
+
+TEST_F(SqliteStore, AFullDiskFailsWhatDoesntFitAndNothingElse) {
+  auto connection = db::open_sqlite(path);
+  ASSERT_TRUE(connection);
+  db::Connection* db = connection->get();
+  auto store = open_store_on(loop, clock, std::move(*connection), World::kBot, "");
+  ASSERT_TRUE(store);
+  ASSERT_TRUE(await<Nothing>(loop, [&](auto done) { (*store)->ping(done); }));
+  (void)db->script("PRAGMA max_page_count=60");  // the thread is at rest: nothing was asked of it
+
+  std::vector<bool> durable;
+  std::optional<Error> last;
+  for (int i = 0; i < 40; ++i) {
+    Intake intake;
+    intake.update_id = i + 1;
+    intake.seen_at = clock.wall();
+    intake.chat = {1, 0};
+    intake.prompt = Prompt{1, 1, std::string(i % 2 == 0 ? 12'000 : 10, 'x'), false, clock.wall()};
+    (*store)->accept({intake}, {{}, [&](Result<std::vector<Accepted>> accepted) {
+                                  durable.push_back(accepted.has_value());
+                                  if (!accepted) last = accepted.error();
+                                }});
+  }
+  run_until(loop, [&] { return durable.size() == 40; });
+  ASSERT_TRUE(last);
+  EXPECT_THAT(last->detail, HasSubstr("free some space"));
+  const auto kept = std::count(durable.begin(), durable.end(), true);
+  EXPECT_GT(kept, 2);
+  EXPECT_LT(kept, 40);
+  const auto open_now = await<Unfinished>(loop, [&](auto done) { (*store)->unfinished(done); });
+  ASSERT_TRUE(open_now);
+  EXPECT_THAT(open_now->turns, SizeIs(kept)) << "what was reported durable, no more and no less";
+  for (const OpenTurn& turn : open_now->turns)
+    EXPECT_TRUE(durable.at(static_cast<std::size_t>(turn.turn_id) - 1));
+}
+
+}  // namespace
+}  // namespace katana::gateway
