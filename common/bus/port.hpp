@@ -8,18 +8,18 @@
 
 namespace katana::bus {
 
-/// A connection as ZeroMQ routes it: opaque, fresh for each connection.
+/// A connection as ZeroMQ routes it: opaque, fresh for each connection, printable.
 using PeerId = std::string;
 
 /// Port: the gateway's end (ROUTER). Loop thread only. Messages come in order for each peer, through the
-/// handler that was given at construction; `drained` is called after each batch, when nothing more waits on
-/// the socket: the moment to judge who is gone.
+/// handler that was given at construction; `on_drained` is called after each batch, and after sends made
+/// outside of it, when nothing more waits on the socket: the moment to judge who is gone.
 class JobServer {
  public:
   struct Handlers {
     std::function<void(const PeerId&, Message)> on_message;
-    std::function<void()> on_drained;
-    std::function<void(const PeerId&, const Error&)> on_malformed;  ///< the frame was dropped
+    std::function<void()> on_drained;                                 ///< optional
+    std::function<void(const PeerId&, const Error&)> on_malformed{};  ///< optional; the frame was dropped
   };
   virtual ~JobServer() = default;
   /// An error means *not sent*: Overloaded (its queue is full) or Network (unknown peer). Success proves
@@ -32,7 +32,11 @@ class JobClient {
  public:
   struct Handlers {
     std::function<void(Message)> on_message;
-    std::function<void(const Error&)> on_malformed;
+    std::function<void(const Error&)> on_malformed{};  ///< optional; the frame was dropped
+    /// Optional. The connection is there, for the first time or again: the moment for Hello. Before it, and
+    /// after the gateway went away, a send is refused as Overloaded. It may also come when a full queue has
+    /// room again.
+    std::function<void()> on_connected{};
   };
   virtual ~JobClient() = default;
   virtual Result<void> send(const Message& message) = 0;

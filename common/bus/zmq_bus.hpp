@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -19,6 +20,15 @@ struct BusKeys {
   std::filesystem::path directory;
 };
 
+/// What went through a bus since its start.
+struct BusCounts {
+  std::uint64_t received = 0;  ///< messages and heartbeats that were handed on
+  std::uint64_t sent = 0;
+  std::uint64_t not_sent = 0;   ///< refused by `send`, heartbeats that couldn't be encoded included
+  std::uint64_t malformed = 0;  ///< frames that were dropped
+  std::uint64_t denied = 0;     ///< connections refused by their key
+};
+
 /// The ZeroMQ context of a process, with its one I/O thread, and the sockets over it. One a process, owned by
 /// the service; sockets must be gone before it. No other room sees ZeroMQ.
 class ZmqBus {
@@ -31,11 +41,19 @@ class ZmqBus {
   /// `endpoint`: `ipc://PATH` or `tcp://HOST:PORT` (which needs keys).
   Result<std::unique_ptr<JobServer>> serve_jobs(const std::string& endpoint, JobServer::Handlers handlers);
   Result<std::unique_ptr<JobClient>> connect_jobs(const std::string& endpoint, JobClient::Handlers handlers);
-  Result<std::unique_ptr<HeartbeatSink>> connect_heartbeats(const std::string& endpoint);
+  /// `on_listener`, optional, is called when the watchdog begins to listen: the moment to publish at once,
+  /// since what was published before it is lost.
+  Result<std::unique_ptr<HeartbeatSink>> connect_heartbeats(const std::string& endpoint,
+                                                            std::function<void()> on_listener = {});
   /// The watchdog's end (SUB, binds). Dropping the handle closes it. Frames that don't parse are counted and
   /// dropped.
   Result<std::shared_ptr<void>> serve_heartbeats(const std::string& endpoint,
                                                  std::function<void(Heartbeat)> on_beat);
+
+  /// Reads `authorized/` again (SIGHUP). A key that is gone from it is refused from its next message on;
+  /// after an error the keys stay as they were. Nothing to do without keys.
+  Result<void> reload_keys();
+  [[nodiscard]] BusCounts counts() const;
 
   /// Makes a deployment's keys in `directory` (0700, files 0600); refuses to overwrite any.
   static Result<std::vector<std::string>> make_keys(const std::filesystem::path& directory);

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/core/result.hpp"
+#include "common/core/secret.hpp"
+
+namespace katana::bus {
+
+/// A CURVE key in text: 40 characters of Z85, as it stands in its file.
+inline constexpr std::size_t kKeyCharacters = 40;
+
+/// One party's pair.
+struct KeyPair {
+  std::string public_key;
+  Secret secret_key;
+};
+
+/// `NAME.public` and `NAME.secret` of `directory`. A secret that others can read is refused; under
+/// /run/secrets and /run/credentials, where the mounting decides, it is only warned of.
+Result<KeyPair> read_pair(const std::filesystem::path& directory, std::string_view name);
+Result<std::string> read_public(const std::filesystem::path& directory, std::string_view name);
+
+/// The pair that a process shows when it connects: the worker's where it may be read, else the gateway's.
+Result<KeyPair> read_client_pair(const std::filesystem::path& directory);
+
+/// Public key -> name of its file in `authorized/` (at most 4096 of them, each `*.public`).
+Result<std::map<std::string, std::string>> read_authorized(const std::filesystem::path& directory);
+
+/// See ZmqBus::make_keys.
+Result<std::vector<std::string>> make_keys(const std::filesystem::path& directory);
+
+}  // namespace katana::bus
