@@ -166,6 +166,7 @@ int Service::Impl::run() {
   if (!opened) {
     log->critical("Cannot start: {}", opened.error().detail);
     status = kExitFailed;
+    hooks.stop = nullptr;  // there may be only half of what it would store
     finish();
   } else if (!ended) {
     loop.run();
