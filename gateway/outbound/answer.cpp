@@ -23,14 +23,16 @@ Answer::Answer(AnswerSlot s, config::Streaming mode, Mono now)
       since(now) {
   std::sort(slot.parts.begin(), slot.parts.end(),
             [](const AnswerPart& a, const AnswerPart& b) { return a.part < b.part; });
-  for (const AnswerPart& p : slot.parts) parts.push_back({p.outbox_id, p.message_id});
+  for (const AnswerPart& p : slot.parts)
+    parts.push_back({p.outbox_id, p.message_id});
   slot.parts.clear();
   first_sent = !parts.empty() && parts.front().message_id != 0;
 }
 
 void Answer::restarted() {
   ++generation;
-  for (ShownPart& p : parts) p.done = false;
+  for (ShownPart& p : parts)
+    p.done = false;
 }
 
 void Answer::lost(std::size_t part) {
@@ -47,10 +49,12 @@ Step Answer::growing(std::size_t part) const {
     const bool first = draft_at == Mono{};
     const Rank rank = first ? Rank::FirstSend : text_shown ? Rank::Edit : Rank::FirstText;
     if (first) return {Act::Draft, part, rank};
-    return {Act::Draft, part, rank, changed ? (text_shown ? Mono{} : text_since + kGather) : draft_at + kDraftRefresh};
+    return {Act::Draft, part, rank,
+            changed ? (text_shown ? Mono{} : text_since + kGather) : draft_at + kDraftRefresh};
   }
   if (!changed) return {};
-  return {Act::Edit, part, text_shown ? Rank::Edit : Rank::FirstText, text_shown ? Mono{} : text_since + kGather};
+  return {Act::Edit, part, text_shown ? Rank::Edit : Rank::FirstText,
+          text_shown ? Mono{} : text_since + kGather};
 }
 
 Step Answer::next() const {
@@ -120,7 +124,8 @@ std::uint64_t fingerprint_of(const telegram::OutText& message) {
   }
   for (const auto& row : message.keyboard) {
     mix(row.size());
-    for (const telegram::Button& b : row) mix_text(b.text), mix_text(b.data), mix_text(b.url);
+    for (const telegram::Button& b : row)
+      mix_text(b.text), mix_text(b.data), mix_text(b.url);
   }
   return h == 0 ? 1 : h;
 }

@@ -15,7 +15,8 @@ namespace katana::gateway {
 
 struct Lane;
 
-/// Which of two calls that could be made now is made: the lower one. (A first send and a reply come in the chat's order.)
+/// Which of two calls that could be made now is made: the lower one. (A first send and a reply come in the
+/// chat's order.)
 enum class Rank { Final, FirstSend, FirstText, Edit, Typing };
 
 /// What an answer needs next.
@@ -41,17 +42,17 @@ struct Step {
 /// One message of an answer.
 struct ShownPart {
   std::int64_t outbox_id = 0;
-  std::int64_t message_id = 0;   ///< 0: none that we know of
-  std::uint64_t fingerprint = 0; ///< of what Telegram shows; 0: the placeholder, or unknown
-  bool stored = true;            ///< row and message id are durable
-  bool done = false;             ///< shows its last text
-  bool plain = false;            ///< its formatting was refused
-  bool uncertain = false;        ///< it may be there: the user was asked
-  int gone = 0;                  ///< how often it was found deleted
+  std::int64_t message_id = 0;    ///< 0: none that we know of
+  std::uint64_t fingerprint = 0;  ///< of what Telegram shows; 0: the placeholder, or unknown
+  bool stored = true;             ///< row and message id are durable
+  bool done = false;              ///< shows its last text
+  bool plain = false;             ///< its formatting was refused
+  bool uncertain = false;         ///< it may be there: the user was asked
+  int gone = 0;                   ///< how often it was found deleted
 };
 
-/// One answer on its way: what is wanted (the composer), what is shown (the parts), and, from the two, the next step.
-/// Pure; owned by the outbox.
+/// One answer on its way: what is wanted (the composer), what is shown (the parts), and, from the two, the
+/// next step. Pure; owned by the outbox.
 struct Answer {
   Answer(AnswerSlot s, config::Streaming mode, Mono now);
 
@@ -68,12 +69,12 @@ struct Answer {
   [[nodiscard]] telegram::OutText placeholder(std::size_t part) const;
 
   AnswerSlot slot;
-  bool drafts = false;    ///< text is shown as drafts while it grows
+  bool drafts = false;  ///< text is shown as drafts while it grows
   bool only_final = false;
   Composer composer;
   std::vector<ShownPart> parts;
   telegram::Keyboard final_keyboard;
-  std::string abandoned;  ///< why it can't be shown
+  std::string abandoned;           ///< why it can't be shown
   std::uint64_t seen_version = 0;  ///< of the composer, as the last growing part shows it
   std::uint64_t generation = 0;    ///< of restarts
   bool final = false;
@@ -84,7 +85,8 @@ struct Answer {
   Mono since{};       ///< opened, then finished: for the oldest wait
   Mono text_since{};  ///< when text that isn't shown came
   Mono draft_at{};
-  std::uint64_t served = 0;  ///< when a call was last made for it, as a count: chats with several answers take turns
+  std::uint64_t served =
+      0;  ///< when a call was last made for it, as a count: chats with several answers take turns
   Lane* lane = nullptr;
 
  private:

@@ -11,7 +11,9 @@ constexpr std::size_t kMaxLanguage = 32;
 constexpr std::size_t kMaxFence = 32;
 constexpr std::size_t kMaxColumn = 32;
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 /// Column of the first character that isn't blank (a tab goes to the next multiple of 4), and its place.
 struct Indent {
@@ -21,9 +23,12 @@ struct Indent {
 Indent indent_of(std::string_view line) {
   Indent in;
   for (; in.bytes < line.size(); ++in.bytes) {
-    if (line[in.bytes] == ' ') ++in.column;
-    else if (line[in.bytes] == '\t') in.column += 4 - in.column % 4;
-    else break;
+    if (line[in.bytes] == ' ')
+      ++in.column;
+    else if (line[in.bytes] == '\t')
+      in.column += 4 - in.column % 4;
+    else
+      break;
   }
   return in;
 }
@@ -34,7 +39,8 @@ std::size_t list_mark(std::string_view s) {
   if (!s.empty() && (s[0] == '-' || s[0] == '*' || s[0] == '+')) {
     n = 1;
   } else {
-    while (n < s.size() && n < 9 && is_digit(s[n])) ++n;
+    while (n < s.size() && n < 9 && is_digit(s[n]))
+      ++n;
     if (n == 0 || n == s.size() || (s[n] != '.' && s[n] != ')')) return 0;
     ++n;
   }
@@ -51,8 +57,8 @@ std::string language_of(std::string_view info) {
   info = text::trim(info);
   std::string language;
   for (const char c : info) {
-    const bool fits = is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' || c == '#' ||
-                      c == '-' || c == '_' || c == '.';
+    const bool fits = is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
+                      c == '#' || c == '-' || c == '_' || c == '.';
     if (!fits || language.size() == kMaxLanguage) break;
     language += c;
   }
@@ -61,7 +67,9 @@ std::string language_of(std::string_view info) {
 
 }  // namespace
 
-bool is_blank(std::string_view line) { return line.find_first_not_of(" \t") == std::string_view::npos; }
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t") == std::string_view::npos;
+}
 
 bool is_table_rule(std::string_view line) {
   return line.find('-') != std::string_view::npos && line.find('|') != std::string_view::npos &&
@@ -101,7 +109,8 @@ void Fences::feed(std::string_view line) {
     return;
   }
   std::string_view rest = line;
-  if (const auto from = rest.find_first_not_of(" \t>"); from != std::string_view::npos) rest.remove_prefix(from);
+  if (const auto from = rest.find_first_not_of(" \t>"); from != std::string_view::npos)
+    rest.remove_prefix(from);
   const std::size_t run = run_of(rest, mark_);
   if (run >= length_ && is_blank(rest.substr(run))) length_ = 0;
 }
@@ -117,7 +126,8 @@ void Fences::outside(std::string_view line) {
     at += in.bytes;
     column += in.column;
     if (first) {
-      while (!columns_.empty() && column < columns_.back()) columns_.pop_back();
+      while (!columns_.empty() && column < columns_.back())
+        columns_.pop_back();
       first = false;
     }
     const std::string_view rest = line.substr(at);
@@ -147,7 +157,8 @@ void Fences::outside(std::string_view line) {
 
 std::string Fences::reopen() {
   length_ = std::min(length_, kMaxFence);
-  std::string line = quoted_ ? "> " : std::string(std::min(column_, kMaxColumn), ' ');  // stripped from the code, too
+  std::string line =
+      quoted_ ? "> " : std::string(std::min(column_, kMaxColumn), ' ');  // stripped from the code, too
   line.append(length_, mark_);
   column_ = 0;
   columns_.clear();

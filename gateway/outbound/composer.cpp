@@ -10,7 +10,8 @@
 namespace katana::gateway {
 namespace {
 
-/// A place to cut counts only when the part is at least this full: no message of one line before a long paragraph.
+/// A place to cut counts only when the part is at least this full: no message of one line before a long
+/// paragraph.
 constexpr std::size_t kFullEnough = Composer::kBudget / 3;
 /// A table's head is repeated in the next part unless it is longer.
 constexpr std::size_t kMaxTableHead = 600;
@@ -20,7 +21,9 @@ constexpr std::size_t kLineExtra = 5;
 /// Shown when an answer holds nothing that can be seen.
 constexpr std::string_view kNothing = "(no text)";
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n';
+}
 
 std::size_t bytes_at(std::string_view s, std::size_t i) {
   const auto b = static_cast<unsigned char>(s[i]);
@@ -28,8 +31,10 @@ std::size_t bytes_at(std::string_view s, std::size_t i) {
 }
 
 std::string_view trim_blank(std::string_view s) {
-  while (!s.empty() && is_space(s.back())) s.remove_suffix(1);
-  while (!s.empty() && is_space(s.front())) s.remove_prefix(1);
+  while (!s.empty() && is_space(s.back()))
+    s.remove_suffix(1);
+  while (!s.empty() && is_space(s.front()))
+    s.remove_prefix(1);
   return s;
 }
 
@@ -60,7 +65,8 @@ void Composer::append(std::string_view piece) {
 bool Composer::assign(std::string_view whole) {
   const std::size_t tail = text::incomplete_tail(whole);
   std::string fresh = markdown::clean(whole.substr(0, whole.size() - tail));
-  const bool goes_on = fresh.size() >= text_.size() && std::string_view(fresh).substr(0, text_.size()) == text_;
+  const bool goes_on =
+      fresh.size() >= text_.size() && std::string_view(fresh).substr(0, text_.size()) == text_;
   if (goes_on && fresh.size() == text_.size() && pending_ == whole.substr(whole.size() - tail)) return true;
   if (!goes_on) clear();
   text_ = std::move(fresh);
@@ -91,7 +97,8 @@ std::size_t Composer::count() const {
   return seen_text_ ? pieces_.size() : pieces_.size() - 1;
 }
 
-// ---- reading ---------------------------------------------------------------------------------------------------
+// ---- reading
+// ---------------------------------------------------------------------------------------------------
 
 void Composer::scan() {
   while (at_ < text_.size()) {
@@ -158,10 +165,11 @@ void Composer::end_line(std::size_t line_end) {
   last_line_begin_ = begin;
 }
 
-// ---- cutting ---------------------------------------------------------------------------------------------------
+// ---- cutting
+// ---------------------------------------------------------------------------------------------------
 
-/// Called when the character at `at_` doesn't fit. Code that would fit a message of its own isn't cut: the part ends
-/// before it, however short that leaves it.
+/// Called when the character at `at_` doesn't fit. Code that would fit a message of its own isn't cut: the
+/// part ends before it, however short that leaves it.
 void Composer::cut() {
   const std::size_t begin = pieces_.back().begin;
   const bool line_break_fits = line_begin_ > begin && meter_.lines >= kFullEnough;
@@ -189,8 +197,10 @@ void Composer::cut() {
   }
   if (paragraph_.at > begin && paragraph_.cost >= kFullEnough) return begin_part(paragraph_.at, {}, {});
   std::size_t at = at_;
-  if (line_.at > begin && line_.cost >= kFullEnough) at = line_.at;
-  else if (word_.at > begin && word_.cost >= kFullEnough) at = word_.at;
+  if (line_.at > begin && line_.cost >= kFullEnough)
+    at = line_.at;
+  else if (word_.at > begin && word_.cost >= kFullEnough)
+    at = word_.at;
   const std::string piece = pieces_.back().prefix + text_.substr(begin, at - begin);
   begin_part(at, markdown::make_whole(piece, false).openers, {});
 }
@@ -212,7 +222,8 @@ void Composer::begin_part(std::size_t at, std::string prefix, markdown::Fences f
   pieces_[pieces_.size() - 2].rendered = false;  // once more, now that it is complete
 }
 
-// ---- showing ---------------------------------------------------------------------------------------------------
+// ---- showing
+// ---------------------------------------------------------------------------------------------------
 
 std::string_view Composer::source_of(std::size_t part) const {
   const std::size_t begin = pieces_[part].begin;
@@ -237,8 +248,8 @@ markdown::Formatted Composer::rendered(std::size_t part) const {
   const std::size_t room = kMaxUnits - (footer.empty() ? 0 : text::utf16_length(footer) + 2);
   markdown::Formatted shown =
       markdown::render(last && finished_ ? source : markdown::make_whole(source, last).source);
-  // The count that cuts are made by is an upper bound of what md4c and we make of it; should it ever not be, or should
-  // there be nothing to see (a part of link definitions alone), the source is shown as it is.
+  // The count that cuts are made by is an upper bound of what md4c and we make of it; should it ever not be,
+  // or should there be nothing to see (a part of link definitions alone), the source is shown as it is.
   const bool nothing = shown.text.empty() && (!last || finished_);
   if (nothing || text::utf16_length(shown.text) > room) {
     shown = {std::string(trim_blank(source_of(part))), {}};

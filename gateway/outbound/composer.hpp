@@ -11,13 +11,14 @@
 
 namespace katana::gateway {
 
-/// One answer on its way to messages: text comes in pieces of any size, parts that fit a Telegram message come out. Pure;
-/// one a turn, owned by the outbox.
+/// One answer on its way to messages: text comes in pieces of any size, parts that fit a Telegram message
+/// come out. Pure; one a turn, owned by the outbox.
 ///
-/// Where to cut is decided by the source alone and by no more of it than the part itself and the character that would
-/// not fit. So the parts are the same however the text was sliced, and every part but the last never changes again while
-/// the text grows. Each part's size is bounded from above before it is rendered (`Meter`); a new character costs a step
-/// of that count, and only the last part is rendered again, when somebody asks.
+/// Where to cut is decided by the source alone and by no more of it than the part itself and the character
+/// that would not fit. So the parts are the same however the text was sliced, and every part but the last
+/// never changes again while the text grows. Each part's size is bounded from above before it is rendered
+/// (`Meter`); a new character costs a step of that count, and only the last part is rendered again, when
+/// somebody asks.
 class Composer {
  public:
   /// Telegram's limit, in UTF-16 units.
@@ -27,8 +28,8 @@ class Composer {
   static constexpr std::size_t kMaxFooter = 256;
 
   void append(std::string_view piece);
-  /// The whole text so far. True, and as cheap as `append`, when it goes on from what is there; else the parts begin
-  /// anew.
+  /// The whole text so far. True, and as cheap as `append`, when it goes on from what is there; else the
+  /// parts begin anew.
   bool assign(std::string_view whole);
   void clear();
   /// No more text comes: the last part is rendered as it stands, with the footer (plain text) under it.
@@ -38,8 +39,8 @@ class Composer {
   [[nodiscard]] std::size_t count() const;
   /// True for a part that no `append` can change.
   [[nodiscard]] bool frozen(std::size_t part) const { return finished_ || part + 1 < count(); }
-  /// What part `part` shows; valid until the next change. Its text is empty only while a last part has nothing to be
-  /// seen yet (a code block's opening line alone).
+  /// What part `part` shows; valid until the next change. Its text is empty only while a last part has
+  /// nothing to be seen yet (a code block's opening line alone).
   const markdown::Formatted& part(std::size_t part);
   /// The part's source without any formatting, for when Telegram refuses the entities.
   [[nodiscard]] std::string plain(std::size_t part) const;
@@ -48,8 +49,8 @@ class Composer {
   [[nodiscard]] const std::string& source() const { return text_; }
 
  private:
-  /// A part's start: where in the text, and what is put before it so that it reads as it did (a code block's opening
-  /// line, a table's head, open emphasis).
+  /// A part's start: where in the text, and what is put before it so that it reads as it did (a code block's
+  /// opening line, a table's head, open emphasis).
   struct Piece {
     std::size_t begin = 0;
     std::string prefix{};
@@ -58,8 +59,8 @@ class Composer {
   };
   /// An upper bound of what a line, or a part, comes to when it is rendered.
   struct Meter {
-    std::size_t lines = 0;    ///< cost of the part's complete lines
-    std::size_t units = 0;    ///< of the line that is being read
+    std::size_t lines = 0;  ///< cost of the part's complete lines
+    std::size_t units = 0;  ///< of the line that is being read
     std::size_t tabs = 0;
     std::size_t pipes = 0;
     [[nodiscard]] std::size_t line(bool code, bool table) const;
@@ -86,12 +87,12 @@ class Composer {
   std::uint64_t version_ = 0;
 
   // The part that is being read.
-  std::size_t at_ = 0;          ///< next byte to read
+  std::size_t at_ = 0;  ///< next byte to read
   std::size_t line_begin_ = 0;
-  bool seen_text_ = false;      ///< something other than blanks
+  bool seen_text_ = false;  ///< something other than blanks
   Meter meter_;
   markdown::Fences fences_;
-  bool piped_ = false;          ///< since the last blank line there was a `|`: lines may come out padded
+  bool piped_ = false;  ///< since the last blank line there was a `|`: lines may come out padded
   std::size_t fence_begin_ = 0;
   std::size_t table_begin_ = 0;     ///< of the head's line
   std::size_t table_head_end_ = 0;  ///< 0: not in a table

@@ -6,30 +6,46 @@
 namespace katana::gateway::markdown {
 namespace {
 
-bool verbatim(Style s) { return s == Style::Code || s == Style::Pre; }
-bool splittable(Style s) { return s == Style::Bold || s == Style::Italic || s == Style::Strike; }
-bool blank(char c) { return c == ' ' || c == '\n' || c == '\t'; }
+bool verbatim(Style s) {
+  return s == Style::Code || s == Style::Pre;
+}
+bool splittable(Style s) {
+  return s == Style::Bold || s == Style::Italic || s == Style::Strike;
+}
+bool blank(char c) {
+  return c == ' ' || c == '\n' || c == '\t';
+}
 
 const char* name_of(Style s) {
   switch (s) {
-    case Style::Quote: return "blockquote";
-    case Style::Link: return "text_link";
-    case Style::Bold: return "bold";
-    case Style::Italic: return "italic";
-    case Style::Strike: return "strikethrough";
-    case Style::Code: return "code";
-    case Style::Pre: return "pre";
+    case Style::Quote:
+      return "blockquote";
+    case Style::Link:
+      return "text_link";
+    case Style::Bold:
+      return "bold";
+    case Style::Italic:
+      return "italic";
+    case Style::Strike:
+      return "strikethrough";
+    case Style::Code:
+      return "code";
+    case Style::Pre:
+      return "pre";
   }
   return "";
 }
 
-/// False when nothing is left. A code block keeps its blanks (its indentation), as long as it isn't all blank.
+/// False when nothing is left. A code block keeps its blanks (its indentation), as long as it isn't all
+/// blank.
 bool trim(std::string_view text, Mark& m) {
   m.end = std::min(m.end, text.size());
   std::size_t begin = m.begin;
   std::size_t end = m.end;
-  while (begin < end && blank(text[begin])) ++begin;
-  while (end > begin && blank(text[end - 1])) --end;
+  while (begin < end && blank(text[begin]))
+    ++begin;
+  while (end > begin && blank(text[end - 1]))
+    --end;
   if (begin >= end) return false;
   if (!verbatim(m.style)) {
     m.begin = begin;
@@ -76,11 +92,16 @@ std::vector<Mark> separate(std::string_view text, std::vector<Mark> marks) {
 /// What to keep first when there is too much.
 int worth(Style s) {
   switch (s) {
-    case Style::Pre: return 0;
-    case Style::Quote: return 1;
-    case Style::Link: return 2;
-    case Style::Code: return 3;
-    default: return 4;
+    case Style::Pre:
+      return 0;
+    case Style::Quote:
+      return 1;
+    case Style::Link:
+      return 2;
+    case Style::Code:
+      return 3;
+    default:
+      return 4;
   }
 }
 

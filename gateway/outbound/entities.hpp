@@ -22,8 +22,8 @@ struct Mark {
 /// Telegram's limit for one message.
 inline constexpr std::size_t kMaxEntities = 100;
 
-/// Makes of any marks on valid UTF-8 what Telegram takes: without blanks at their ends, nothing inside code (styles are
-/// cut around it), sorted, at most 100 (bold and italic go first), in UTF-16 units.
+/// Makes of any marks on valid UTF-8 what Telegram takes: without blanks at their ends, nothing inside code
+/// (styles are cut around it), sorted, at most 100 (bold and italic go first), in UTF-16 units.
 std::vector<telegram::Entity> entities_of(std::string_view text, std::vector<Mark> marks);
 
 }  // namespace katana::gateway::markdown

@@ -13,13 +13,15 @@ constexpr double kSecond = 1e9;
 constexpr std::size_t kChatsHit = 3;
 constexpr Millis kHitWindow{10'000};
 
-Nanos nanos(double n) { return Nanos{static_cast<Nanos::rep>(n)}; }
+Nanos nanos(double n) {
+  return Nanos{static_cast<Nanos::rep>(n)};
+}
 
 }  // namespace
 
-// Bursts. Bot and group: a tenth and a quarter of the allowance, with the pace slowed so that burst plus pace never pass
-// the limit in any second or minute. Chat: three calls, so that placeholder, first text and a quick answer's final text
-// needn't wait; Telegram says that it takes short bursts there.
+// Bursts. Bot and group: a tenth and a quarter of the allowance, with the pace slowed so that burst plus pace
+// never pass the limit in any second or minute. Chat: three calls, so that placeholder, first text and a
+// quick answer's final text needn't wait; Telegram says that it takes short bursts there.
 Flood::Flood(config::TelegramLimits limits) {
   if (limits.bot_per_second > 0) {
     const double burst = std::max(1.0, limits.bot_per_second / 10);
@@ -33,7 +35,8 @@ Flood::Flood(config::TelegramLimits limits) {
   }
   if (limits.group_per_minute > 0) {
     const double burst = std::max(1.0, limits.group_per_minute / 4);
-    group_rate_.interval = nanos(60 * kSecond / std::max(limits.group_per_minute - burst, limits.group_per_minute / 2));
+    group_rate_.interval =
+        nanos(60 * kSecond / std::max(limits.group_per_minute - burst, limits.group_per_minute / 2));
     group_rate_.tolerance = nanos((burst - 1) * static_cast<double>(group_rate_.interval.count()));
     group_rate_.reserve = group_rate_.tolerance / 2;
   }
@@ -54,7 +57,9 @@ void Flood::Rate::take(Mono& full, Mono now) const {
   if (interval.count() > 0) full = std::max(full, now) + interval;
 }
 
-void Flood::Rate::drain(Mono& full, Mono until) const { full = std::max(full, until + tolerance); }
+void Flood::Rate::drain(Mono& full, Mono until) const {
+  full = std::max(full, until + tolerance);
+}
 
 Mono Flood::chat_time(std::int64_t chat, bool group, Urgency urgency, Mono now) const {
   const auto it = chats_.find(chat);
@@ -90,7 +95,8 @@ void Flood::limited(std::int64_t chat, Millis retry_after, Mono now) {
   chat_rate_.drain(c.full, until);
   group_rate_.drain(c.group_full, until);
 
-  while (!hits_.empty() && hits_.front().at + kHitWindow < now) hits_.pop_front();
+  while (!hits_.empty() && hits_.front().at + kHitWindow < now)
+    hits_.pop_front();
   hits_.push_back({chat, now, until});
   std::unordered_set<std::int64_t> chats;
   Mono latest = until;

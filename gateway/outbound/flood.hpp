@@ -10,15 +10,17 @@
 
 namespace katana::gateway {
 
-/// How much a call matters. `Must`: first sends, first text, final text, replies. `Soft`: what a later call makes
-/// superfluous (edits while an answer grows, typing); it leaves a reserve for the others, and keeps its distance.
+/// How much a call matters. `Must`: first sends, first text, final text, replies. `Soft`: what a later call
+/// makes superfluous (edits while an answer grows, typing); it leaves a reserve for the others, and keeps its
+/// distance.
 enum class Urgency { Must, Soft };
 
-/// One budget for every call to Telegram: by bot, by chat, by group, and the pauses that a 429 asks for. Pure: time is
-/// given. Owned by the outbox, which asks `next_time` before a call and tells `took` when it makes it.
+/// One budget for every call to Telegram: by bot, by chat, by group, and the pauses that a 429 asks for.
+/// Pure: time is given. Owned by the outbox, which asks `next_time` before a call and tells `took` when it
+/// makes it.
 ///
-/// Every limit is one number, the time at which its bucket will be full again (the generic cell rate algorithm), so
-/// what `next_time` names is exactly when `took` is right.
+/// Every limit is one number, the time at which its bucket will be full again (the generic cell rate
+/// algorithm), so what `next_time` names is exactly when `took` is right.
 class Flood {
  public:
   explicit Flood(config::TelegramLimits limits);
@@ -32,7 +34,8 @@ class Flood {
   /// A call is being made.
   void took(std::int64_t chat, bool group, Urgency urgency, Mono now);
 
-  /// 429: nothing goes to this chat until then; and nothing at all when several chats were hit in a short time.
+  /// 429: nothing goes to this chat until then; and nothing at all when several chats were hit in a short
+  /// time.
   void limited(std::int64_t chat, Millis retry_after, Mono now);
   /// Nothing at all until then: the network is down, or the token was refused.
   void pause_bot(Mono until);

@@ -1,12 +1,12 @@
 #include "gateway/outbound/markdown.hpp"
 
-#include <md4c.h>
-
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <utility>
+
+#include <md4c.h>
 
 #include "common/core/text.hpp"
 #include "gateway/outbound/blocks.hpp"
@@ -41,10 +41,22 @@ void append_utf8(std::string& out, std::uint32_t c) {
 /// `&amp;` → `&`. Names beyond the usual ones stay as they are written.
 std::string decode_entity(std::string_view s) {
   constexpr std::array<std::pair<std::string_view, std::uint32_t>, 16> kNames{{
-      {"amp", '&'},      {"lt", '<'},        {"gt", '>'},        {"quot", '"'},
-      {"apos", '\''},    {"nbsp", 0xA0},     {"copy", 0xA9},     {"reg", 0xAE},
-      {"deg", 0xB0},     {"times", 0xD7},    {"ndash", 0x2013},  {"mdash", 0x2014},
-      {"hellip", 0x2026}, {"rarr", 0x2192},  {"bull", 0x2022},   {"trade", 0x2122},
+      {"amp", '&'},
+      {"lt", '<'},
+      {"gt", '>'},
+      {"quot", '"'},
+      {"apos", '\''},
+      {"nbsp", 0xA0},
+      {"copy", 0xA9},
+      {"reg", 0xAE},
+      {"deg", 0xB0},
+      {"times", 0xD7},
+      {"ndash", 0x2013},
+      {"mdash", 0x2014},
+      {"hellip", 0x2026},
+      {"rarr", 0x2192},
+      {"bull", 0x2022},
+      {"trade", 0x2122},
   }};
   std::string out;
   const std::string_view body = s.substr(1, s.size() - 2);
@@ -76,7 +88,8 @@ std::string value_of(const MD_ATTRIBUTE& a) {
   return out;
 }
 
-/// Telegram refuses or drops other schemes, and has its own opinion about hosts; anything else is shown as text.
+/// Telegram refuses or drops other schemes, and has its own opinion about hosts; anything else is shown as
+/// text.
 bool is_linkable(std::string_view url) {
   if (url.size() > kMaxUrl) return false;
   for (const char c : url) {
@@ -139,10 +152,11 @@ class Renderer {
   std::vector<List> lists_;
   std::string bullet_;  ///< waits for the item's first text
   bool break_ = false;  ///< the next text begins a line
-  int styles_[7] = {};              ///< how often each style is open: only the outermost counts
+  int styles_[7] = {};  ///< how often each style is open: only the outermost counts
   bool in_code_ = false;
   std::optional<Table> table_;
-  std::vector<std::pair<std::size_t, std::string>> cell_links_;  ///< open links in a cell: where, and the address
+  std::vector<std::pair<std::size_t, std::string>>
+      cell_links_;  ///< open links in a cell: where, and the address
 };
 
 void Renderer::open(Style style, bool block, std::string detail) {
@@ -234,7 +248,8 @@ void Renderer::rule() {
   auto end = source_.find('\n', seen_);
   while (end != std::string_view::npos) {
     const auto next = source_.find('\n', end + 1);
-    const std::string_view line = source_.substr(end + 1, next == std::string_view::npos ? next : next - end - 1);
+    const std::string_view line =
+        source_.substr(end + 1, next == std::string_view::npos ? next : next - end - 1);
     if (!is_blank(line)) {
       seen_ = end + 1 + line.size();
       return;
@@ -245,13 +260,16 @@ void Renderer::rule() {
 
 /// Steps over the line of the closing fence.
 void Renderer::code_ends() {
-  while (!out_.empty() && out_.back() == '\n') out_.pop_back();
+  while (!out_.empty() && out_.back() == '\n')
+    out_.pop_back();
   const auto end = source_.find('\n', seen_);
   if (end == std::string_view::npos) return;
   const auto next = source_.find('\n', end + 1);
-  const std::string_view line = source_.substr(end + 1, next == std::string_view::npos ? next : next - end - 1);
+  const std::string_view line =
+      source_.substr(end + 1, next == std::string_view::npos ? next : next - end - 1);
   const auto from = line.find_first_not_of(" \t>");
-  if (from != std::string_view::npos && (line[from] == '`' || line[from] == '~')) seen_ = end + 1 + line.size();
+  if (from != std::string_view::npos && (line[from] == '`' || line[from] == '~'))
+    seen_ = end + 1 + line.size();
 }
 
 int Renderer::enter_block(MD_BLOCKTYPE type, void* detail) {
@@ -260,10 +278,18 @@ int Renderer::enter_block(MD_BLOCKTYPE type, void* detail) {
       break_ = bullet_.empty() || break_;
       open(Style::Quote, true);
       break;
-    case MD_BLOCK_UL: lists_.push_back({false, 1}); break;
-    case MD_BLOCK_OL: lists_.push_back({true, static_cast<MD_BLOCK_OL_DETAIL*>(detail)->start}); break;
-    case MD_BLOCK_LI: item(*static_cast<MD_BLOCK_LI_DETAIL*>(detail)); break;
-    case MD_BLOCK_HR: rule(); break;
+    case MD_BLOCK_UL:
+      lists_.push_back({false, 1});
+      break;
+    case MD_BLOCK_OL:
+      lists_.push_back({true, static_cast<MD_BLOCK_OL_DETAIL*>(detail)->start});
+      break;
+    case MD_BLOCK_LI:
+      item(*static_cast<MD_BLOCK_LI_DETAIL*>(detail));
+      break;
+    case MD_BLOCK_HR:
+      rule();
+      break;
     case MD_BLOCK_H:
       if (bullet_.empty()) break_ = true;
       open(Style::Bold, true);
@@ -275,8 +301,8 @@ int Renderer::enter_block(MD_BLOCKTYPE type, void* detail) {
       break_ = true;
       std::string language;
       for (const char c : value_of(static_cast<MD_BLOCK_CODE_DETAIL*>(detail)->lang)) {
-        const bool fits = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '+' ||
-                          c == '#' || c == '-' || c == '_' || c == '.';
+        const bool fits = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          c == '+' || c == '#' || c == '-' || c == '_' || c == '.';
         if (!fits || language.size() == kMaxLanguage) break;
         language += c;
       }
@@ -292,7 +318,9 @@ int Renderer::enter_block(MD_BLOCKTYPE type, void* detail) {
       begin_text();
       table_.emplace();
       break;
-    case MD_BLOCK_TR: table_->begin_row(); break;
+    case MD_BLOCK_TR:
+      table_->begin_row();
+      break;
     case MD_BLOCK_TH:
     case MD_BLOCK_TD: {
       const MD_ALIGN align = static_cast<MD_BLOCK_TD_DETAIL*>(detail)->align;
@@ -301,7 +329,8 @@ int Renderer::enter_block(MD_BLOCKTYPE type, void* detail) {
                                                     : Table::Align::Left);
       break;
     }
-    default: break;
+    default:
+      break;
   }
   return 0;
 }
@@ -325,7 +354,9 @@ int Renderer::leave_block(MD_BLOCKTYPE type) {
       close(Style::Bold);
       break_ = true;
       break;
-    case MD_BLOCK_P: break_ = true; break;
+    case MD_BLOCK_P:
+      break_ = true;
+      break;
     case MD_BLOCK_CODE:
       code_ends();
       close(Style::Pre);
@@ -341,20 +372,34 @@ int Renderer::leave_block(MD_BLOCKTYPE type) {
       break_ = true;
       break;
     }
-    default: break;
+    default:
+      break;
   }
   return 0;
 }
 
 int Renderer::enter_span(MD_SPANTYPE type, void* detail) {
   switch (type) {
-    case MD_SPAN_EM: open(Style::Italic, false); break;
-    case MD_SPAN_STRONG: open(Style::Bold, false); break;
-    case MD_SPAN_DEL: open(Style::Strike, false); break;
-    case MD_SPAN_CODE: open(Style::Code, false); break;
-    case MD_SPAN_A: enter_link(value_of(static_cast<MD_SPAN_A_DETAIL*>(detail)->href)); break;
-    case MD_SPAN_IMG: enter_link(value_of(static_cast<MD_SPAN_IMG_DETAIL*>(detail)->src)); break;
-    default: break;
+    case MD_SPAN_EM:
+      open(Style::Italic, false);
+      break;
+    case MD_SPAN_STRONG:
+      open(Style::Bold, false);
+      break;
+    case MD_SPAN_DEL:
+      open(Style::Strike, false);
+      break;
+    case MD_SPAN_CODE:
+      open(Style::Code, false);
+      break;
+    case MD_SPAN_A:
+      enter_link(value_of(static_cast<MD_SPAN_A_DETAIL*>(detail)->href));
+      break;
+    case MD_SPAN_IMG:
+      enter_link(value_of(static_cast<MD_SPAN_IMG_DETAIL*>(detail)->src));
+      break;
+    default:
+      break;
   }
   return 0;
 }
@@ -393,23 +438,40 @@ void Renderer::leave_link() {
 
 int Renderer::leave_span(MD_SPANTYPE type) {
   switch (type) {
-    case MD_SPAN_EM: close(Style::Italic); break;
-    case MD_SPAN_STRONG: close(Style::Bold); break;
-    case MD_SPAN_DEL: close(Style::Strike); break;
-    case MD_SPAN_CODE: close(Style::Code); break;
+    case MD_SPAN_EM:
+      close(Style::Italic);
+      break;
+    case MD_SPAN_STRONG:
+      close(Style::Bold);
+      break;
+    case MD_SPAN_DEL:
+      close(Style::Strike);
+      break;
+    case MD_SPAN_CODE:
+      close(Style::Code);
+      break;
     case MD_SPAN_A:
-    case MD_SPAN_IMG: leave_link(); break;
-    default: break;
+    case MD_SPAN_IMG:
+      leave_link();
+      break;
+    default:
+      break;
   }
   return 0;
 }
 
 int Renderer::text(MD_TEXTTYPE type, std::string_view s) {
   switch (type) {
-    case MD_TEXT_NULLCHAR: write("\xEF\xBF\xBD"); break;
+    case MD_TEXT_NULLCHAR:
+      write("\xEF\xBF\xBD");
+      break;
     case MD_TEXT_BR:
-    case MD_TEXT_SOFTBR: write(table_ ? " " : "\n"); break;
-    case MD_TEXT_ENTITY: write(decode_entity(s)); break;
+    case MD_TEXT_SOFTBR:
+      write(table_ ? " " : "\n");
+      break;
+    case MD_TEXT_ENTITY:
+      write(decode_entity(s));
+      break;
     default: {
       if (s.find('\t') == std::string_view::npos) {
         write(s);
@@ -417,8 +479,10 @@ int Renderer::text(MD_TEXTTYPE type, std::string_view s) {
       }
       std::string expanded;  // Telegram shows a tab as one blank
       for (const char c : s) {
-        if (c != '\t') expanded += c;
-        else expanded += in_code_ ? "    " : " ";
+        if (c != '\t')
+          expanded += c;
+        else
+          expanded += in_code_ ? "    " : " ";
       }
       write(expanded);
     }
@@ -449,7 +513,9 @@ Formatted Renderer::finish() {
   return f;
 }
 
-Renderer& self(void* user) { return *static_cast<Renderer*>(user); }
+Renderer& self(void* user) {
+  return *static_cast<Renderer*>(user);
+}
 
 }  // namespace
 

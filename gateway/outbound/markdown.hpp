@@ -9,8 +9,8 @@
 /// Markdown as models write it (CommonMark, tables, task lists, strikethrough) → what Telegram shows.
 namespace katana::gateway::markdown {
 
-/// Text with its formatting, as Telegram takes it: valid UTF-8 without blanks at its ends, entities in UTF-16 units,
-/// inside the text, sorted, properly nested, at most 100.
+/// Text with its formatting, as Telegram takes it: valid UTF-8 without blanks at its ends, entities in UTF-16
+/// units, inside the text, sorted, properly nested, at most 100.
 struct Formatted {
   std::string text;
   std::vector<telegram::Entity> entities{};

@@ -17,7 +17,9 @@ Outbox::Outbox(telegram::BotApi& api, Store& store, const Clock& clock, Alarm& a
                OutboxEvents events)
     : impl_(std::make_unique<Impl>(api, store, clock, alarm, std::move(config), std::move(events))) {}
 
-Outbox::~Outbox() { stop(); }
+Outbox::~Outbox() {
+  stop();
+}
 
 Outbox::Impl::Impl(telegram::BotApi& api, Store& store, const Clock& clock, Alarm& alarm, OutboxConfig config,
                    OutboxEvents events)
@@ -29,12 +31,14 @@ Outbox::Impl::Impl(telegram::BotApi& api, Store& store, const Clock& clock, Alar
       events_(std::move(events)),
       flood_(config_.limits) {}
 
-// ---- what the gateway asks for ---------------------------------------------------------------------------------
+// ---- what the gateway asks for
+// ---------------------------------------------------------------------------------
 
 void Outbox::open(AnswerSlot slot) {
   Impl& m = *impl_;
   if (m.stopped_ || m.answers_.contains(slot.turn_id)) return;
-  if (const auto moved = m.moved_.find(slot.chat.chat_id); moved != m.moved_.end()) slot.chat.chat_id = moved->second;
+  if (const auto moved = m.moved_.find(slot.chat.chat_id); moved != m.moved_.end())
+    slot.chat.chat_id = moved->second;
   Lane& lane = m.lane_of(slot.chat.chat_id);
   const std::int64_t turn_id = slot.turn_id;
   auto& answer = m.answers_[turn_id];
@@ -67,7 +71,9 @@ void Outbox::replace(std::int64_t turn_id, std::string_view whole) {
   impl_->run();
 }
 
-void Outbox::restart(std::int64_t turn_id) { replace(turn_id, {}); }
+void Outbox::restart(std::int64_t turn_id) {
+  replace(turn_id, {});
+}
 
 void Outbox::finish(std::int64_t turn_id, FinalText final) {
   Answer* answer = impl_->answer_of(turn_id);
@@ -186,7 +192,8 @@ void Outbox::stop() {
   m.when_idle_.clear();
 }
 
-// ---- whose turn it is ------------------------------------------------------------------------------------------
+// ---- whose turn it is
+// ------------------------------------------------------------------------------------------
 
 Lane& Outbox::Impl::lane_of(std::int64_t chat_id) {
   auto& lane = lanes_[chat_id];
@@ -217,21 +224,25 @@ Outbox::Impl::Choice Outbox::Impl::choose(Lane& lane, Mono now) {
         {flood_.chat_time(lane.chat_id, lane.group(), step.urgency(), now), lane.retry_at, step.from});
     const bool better = best.what == Choice::What::Nothing || at < best.at ||
                         (at == best.at && step.rank < best.step.rank) ||
-                        (at == best.at && step.rank == best.step.rank && answer != nullptr && best.answer != nullptr &&
-                         answer->served < best.answer->served);
+                        (at == best.at && step.rank == best.step.rank && answer != nullptr &&
+                         best.answer != nullptr && answer->served < best.answer->served);
     if (better) best = {what, answer, step, at};
   };
-  if (!lane.first.empty() && lane.first.front().reply) offer(Choice::What::Reply, nullptr, {Act::None, 0, Rank::Final});
+  if (!lane.first.empty() && lane.first.front().reply)
+    offer(Choice::What::Reply, nullptr, {Act::None, 0, Rank::Final});
   const Answer* head = lane.first.empty() ? nullptr : lane.first.front().answer;
   for (Answer* answer : lane.answers) {
     if (!answer->first_sent && answer != head) continue;
     const Step step = answer->next();
-    if (step.act == Act::None || step.act == Act::Wait || step.act == Act::AddRow || step.act == Act::Deliver) continue;
+    if (step.act == Act::None || step.act == Act::Wait || step.act == Act::AddRow || step.act == Act::Deliver)
+      continue;
     offer(Choice::What::Answer, answer, step);
   }
   if (best.what == Choice::What::Nothing && lane.typing) {
-    if (lane.typing->second <= now) lane.typing.reset();
-    else offer(Choice::What::Typing, nullptr, {Act::None, 0, Rank::Typing});
+    if (lane.typing->second <= now)
+      lane.typing.reset();
+    else
+      offer(Choice::What::Typing, nullptr, {Act::None, 0, Rank::Typing});
   }
   return best;
 }
@@ -321,7 +332,8 @@ void Outbox::Impl::pump() {
     --store_tasks_;
     submit(std::move(task));
   }
-  while (!sleeping_.empty() && sleeping_.begin()->first <= now) refresh(*sleeping_.begin()->second);
+  while (!sleeping_.empty() && sleeping_.begin()->first <= now)
+    refresh(*sleeping_.begin()->second);
   // While Telegram can't be reached, or refuses the token, one call at a time finds out.
   const bool probing = held_ || failures_ >= 8;
   const std::size_t most = probing ? 1 : config_.max_calls;

@@ -59,7 +59,8 @@ struct OutboxConfig {
   config::Uncertain uncertain = config::Uncertain::Resend;
   std::size_t max_calls = 64;  ///< to Telegram at once
   /// What KATANA_UNCERTAIN=ask says in the place of a message that may have arrived, and on its button.
-  std::string uncertain_note = "A message for you may not have arrived: Telegram didn't say. Can't you see it?";
+  std::string uncertain_note =
+      "A message for you may not have arrived: Telegram didn't say. Can't you see it?";
   std::string uncertain_button = "Show it again";
 };
 

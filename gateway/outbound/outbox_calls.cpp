@@ -25,18 +25,25 @@ const char* name_of(const Flight& f) {
   if (f.kind == Flight::Kind::Reply) return "send reply";
   if (f.kind == Flight::Kind::Typing) return "send typing";
   switch (f.step.act) {
-    case Act::Placeholder: return "send placeholder";
-    case Act::SendText: return "send text";
-    case Act::Draft: return "send draft";
-    case Act::Edit: return "edit";
-    case Act::Delete: return "delete";
-    default: return "call";
+    case Act::Placeholder:
+      return "send placeholder";
+    case Act::SendText:
+      return "send text";
+    case Act::Draft:
+      return "send draft";
+    case Act::Edit:
+      return "edit";
+    case Act::Delete:
+      return "delete";
+    default:
+      return "call";
   }
 }
 
 }  // namespace
 
-// ---- making calls ----------------------------------------------------------------------------------------------
+// ---- making calls
+// ----------------------------------------------------------------------------------------------
 
 void Outbox::Impl::perform(Lane& lane, const Choice& choice, Mono now) {
   if (choice.what == Choice::What::Reply) return perform_reply(lane, now);
@@ -60,28 +67,34 @@ std::uint64_t Outbox::Impl::take_off(Flight flight, Urgency urgency, Mono now) {
 }
 
 void Outbox::Impl::perform_answer(Lane& lane, Answer& answer, Step step, Mono now) {
-  Flight flight{&lane, Flight::Kind::Answer, step, answer.slot.turn_id, answer.generation, answer.composer.version()};
+  Flight flight{
+      &lane, Flight::Kind::Answer, step, answer.slot.turn_id, answer.generation, answer.composer.version()};
   telegram::OutText message;
   ShownPart& part = answer.parts[step.part];
   if (step.act == Act::Placeholder) {
     message = answer.placeholder(step.part);
   } else if (step.act != Act::Delete) {
     flight.frozen = answer.composer.frozen(step.part);
-    if (step.part < answer.composer.count()) message = answer.message(step.part);
-    else message = answer.placeholder(step.part), message.text.clear();  // a draft that says "thinking"
+    if (step.part < answer.composer.count())
+      message = answer.message(step.part);
+    else
+      message = answer.placeholder(step.part), message.text.clear();  // a draft that says "thinking"
     flight.text = step.part < answer.composer.count() && !message.text.empty();
     flight.fingerprint = fingerprint_of(message);
     const bool shown = part.fingerprint == flight.fingerprint && step.act == Act::Edit;
     if (shown || (step.act == Act::Edit && message.text.empty())) {  // nothing to say (yet)
-      if (flight.frozen) part.done = true;
-      else answer.seen_version = flight.version;
+      if (flight.frozen)
+        part.done = true;
+      else
+        answer.seen_version = flight.version;
       return refresh(lane);
     }
   }
   if (step.act == Act::SendText && answer.slot.recovered && config_.uncertain == config::Uncertain::Ask) {
     part.uncertain = true;
     first_sent(answer);
-    ask_about(lane, part.outbox_id, message.thread_id, {message.reply_to, message.text, message.entities, {}}, false);
+    ask_about(lane, part.outbox_id, message.thread_id, {message.reply_to, message.text, message.entities, {}},
+              false);
     return refresh(lane);
   }
   if (step.act == Act::Edit) message.reply_to = 0;
@@ -90,17 +103,24 @@ void Outbox::Impl::perform_answer(Lane& lane, Answer& answer, Step step, Mono no
   if (step.act == Act::Draft) answer.draft_at = now;
   const std::int64_t message_id = part.message_id;
   const std::uint64_t id = take_off(std::move(flight), step.urgency(), now);
-  auto sent = guarded([this, id](telegram::ApiResult<std::int64_t> r) {
-    landed(id, r ? nullptr : &r.error(), r ? *r : 0);
-  });
+  auto sent = guarded(
+      [this, id](telegram::ApiResult<std::int64_t> r) { landed(id, r ? nullptr : &r.error(), r ? *r : 0); });
   auto done = guarded([this, id](telegram::ApiResult<bool> r) { landed(id, r ? nullptr : &r.error(), 0); });
   net::HttpCall call;
   switch (step.act) {
     case Act::Placeholder:
-    case Act::SendText: call = api_.send_message(message, std::move(sent)); break;
-    case Act::Draft: call = api_.send_draft(answer.slot.turn_id, message, std::move(done)); break;
-    case Act::Edit: call = api_.edit_message(message_id, message, std::move(done)); break;
-    default: call = api_.delete_message(lane.chat_id, message_id, std::move(done)); break;
+    case Act::SendText:
+      call = api_.send_message(message, std::move(sent));
+      break;
+    case Act::Draft:
+      call = api_.send_draft(answer.slot.turn_id, message, std::move(done));
+      break;
+    case Act::Edit:
+      call = api_.edit_message(message_id, message, std::move(done));
+      break;
+    default:
+      call = api_.delete_message(lane.chat_id, message_id, std::move(done));
+      break;
   }
   if (const auto it = flights_.find(id); it != flights_.end()) it->second.call = std::move(call);
 }
@@ -116,7 +136,8 @@ void Outbox::Impl::perform_reply(Lane& lane, Mono now) {
   if (!reply.plain) message.entities = reply.reply.entities;
   message.keyboard = reply.reply.keyboard;
   fit(message);
-  const std::uint64_t id = take_off({&lane, Flight::Kind::Reply, {Act::None, 0, Rank::Final}}, Urgency::Must, now);
+  const std::uint64_t id =
+      take_off({&lane, Flight::Kind::Reply, {Act::None, 0, Rank::Final}}, Urgency::Must, now);
   auto call = api_.send_message(message, guarded([this, id](telegram::ApiResult<std::int64_t> r) {
                                   landed(id, r ? nullptr : &r.error(), r ? *r : 0);
                                 }));
@@ -124,7 +145,8 @@ void Outbox::Impl::perform_reply(Lane& lane, Mono now) {
 }
 
 /// Puts the question whether a message arrived in its place; the message itself waits for the button.
-void Outbox::Impl::ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t thread_id, Reply reply, bool row) {
+void Outbox::Impl::ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t thread_id, Reply reply,
+                             bool row) {
   auto question = std::make_unique<WaitingReply>();
   question->outbox_id = outbox_id;
   question->thread_id = thread_id;
@@ -141,7 +163,8 @@ void Outbox::Impl::ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t th
   ++replies_;
 }
 
-// ---- what comes of them ----------------------------------------------------------------------------------------
+// ---- what comes of them
+// ----------------------------------------------------------------------------------------
 
 void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std::int64_t message_id) {
   const auto it = flights_.find(id);
@@ -177,7 +200,9 @@ void Outbox::Impl::succeeded(const Flight& flight, std::int64_t message_id) {
   ShownPart& part = answer->parts[k];
   if (!answer->first_sent) first_sent(*answer);
   switch (flight.step.act) {
-    case Act::Delete: answer->parts.pop_back(); return;
+    case Act::Delete:
+      answer->parts.pop_back();
+      return;
     case Act::Placeholder:
       part.message_id = message_id;
       part.fingerprint = 0;
@@ -187,11 +212,16 @@ void Outbox::Impl::succeeded(const Flight& flight, std::int64_t message_id) {
       part.fingerprint = flight.fingerprint;
       part_sent(*answer, k);
       break;
-    case Act::Edit: part.fingerprint = flight.fingerprint; break;
-    default: break;
+    case Act::Edit:
+      part.fingerprint = flight.fingerprint;
+      break;
+    default:
+      break;
   }
-  if (!flight.frozen) answer->seen_version = flight.version;
-  else part.done = flight.generation == answer->generation;
+  if (!flight.frozen)
+    answer->seen_version = flight.version;
+  else
+    part.done = flight.generation == answer->generation;
   if (flight.text && !std::exchange(answer->text_shown, true) && events_.on_first_text) {
     told_.push_back([this, id = flight.turn_id, now = clock_.mono()] { events_.on_first_text(id, now); });
   }
@@ -226,13 +256,14 @@ void Outbox::Impl::retry_later(const Flight& flight, const Error& error) {
   if (flight.kind == Flight::Kind::Typing) return;
   const Mono now = clock_.mono();
   const bool at_once = error.never_left && flight.lane->backoff.tries() == 0;
-  const Millis wait = std::max(flight.lane->backoff.next(random_u64()), error.retry_after.value_or(Millis{0}));
+  const Millis wait =
+      std::max(flight.lane->backoff.next(random_u64()), error.retry_after.value_or(Millis{0}));
   flight.lane->retry_at = at_once ? now : now + wait;
   if (++failures_ >= 8) flood_.pause_bot(now + bot_backoff_.next(random_u64()));
 }
 
-/// The send ended without an answer. A placeholder is simply sent again; text that may stand there already is what
-/// KATANA_UNCERTAIN is about.
+/// The send ended without an answer. A placeholder is simply sent again; text that may stand there already is
+/// what KATANA_UNCERTAIN is about.
 void Outbox::Impl::maybe_arrived(const Flight& flight) {
   if (config_.uncertain != config::Uncertain::Ask) return;
   Lane& lane = *flight.lane;
@@ -260,18 +291,24 @@ void Outbox::Impl::refused(const Flight& flight, const Error& error, bool format
   if (flight.kind == Flight::Kind::Typing) return;
   if (flight.kind == Flight::Kind::Reply) {
     WaitingReply& reply = *lane.first.front().reply;
-    if (!reply.plain && !reply.reply.entities.empty()) reply.plain = true;
-    else reply_done(lane, 0, "refused: " + error.detail);
+    if (!reply.plain && !reply.reply.entities.empty())
+      reply.plain = true;
+    else
+      reply_done(lane, 0, "refused: " + error.detail);
     return;
   }
   Answer* answer = answer_of(flight.turn_id);
   if (answer == nullptr || flight.step.part >= answer->parts.size()) return;
   ShownPart& part = answer->parts[flight.step.part];
   switch (flight.step.act) {
-    case Act::Delete: answer->parts.pop_back(); return;  // older than 48 h, or no right to: it stays
+    case Act::Delete:
+      answer->parts.pop_back();
+      return;  // older than 48 h, or no right to: it stays
     case Act::Draft:
-      if (formatting && !part.plain) part.plain = true;
-      else answer->drafts = false;  // not here, or not with this server
+      if (formatting && !part.plain)
+        part.plain = true;
+      else
+        answer->drafts = false;  // not here, or not with this server
       return;
     case Act::Edit:
     case Act::SendText:
@@ -280,7 +317,8 @@ void Outbox::Impl::refused(const Flight& flight, const Error& error, bool format
         return;
       }
       break;
-    default: break;
+    default:
+      break;
   }
   abandon(*answer, "refused: " + error.detail);
 }
@@ -292,15 +330,18 @@ void Outbox::Impl::message_gone(const Flight& flight) {
     answer->parts.pop_back();
     return;
   }
-  if (++answer->parts[flight.step.part].gone > kMaxGone) return abandon(*answer, "its message is deleted each time");
+  if (++answer->parts[flight.step.part].gone > kMaxGone)
+    return abandon(*answer, "its message is deleted each time");
   answer->lost(flight.step.part);
 }
 
 /// Blocked, kicked, deleted. What runs goes on running; it has nobody to show it to.
 void Outbox::Impl::chat_gone(Lane& lane) {
-  for (Answer* answer : lane.answers) abandon(*answer, "blocked");
+  for (Answer* answer : lane.answers)
+    abandon(*answer, "blocked");
   lane.typing.reset();
-  while (!lane.first.empty()) reply_done(lane, 0, "blocked");  // only replies are left
+  while (!lane.first.empty())
+    reply_done(lane, 0, "blocked");  // only replies are left
   if (events_.on_chat_gone) told_.push_back([this, id = lane.chat_id] { events_.on_chat_gone(id); });
   refresh(lane);
 }
@@ -319,7 +360,8 @@ void Outbox::Impl::migrate(Lane& from, std::int64_t to) {
     answer->lane = &lane;
     answer->slot.chat.chat_id = to;
     answer->slot.question_id = 0;
-    for (std::size_t k = 0; k < answer->parts.size(); ++k) answer->lost(k);
+    for (std::size_t k = 0; k < answer->parts.size(); ++k)
+      answer->lost(k);
     lane.answers.push_back(answer);
   }
   std::move(from.first.begin(), from.first.end(), std::back_inserter(lane.first));

@@ -37,8 +37,8 @@ struct FirstSend {
   std::unique_ptr<WaitingReply> reply{};
 };
 
-/// One chat: everything that waits for it. At most one call is under way to a chat, so that nothing overtakes and
-/// nothing slips past a pause.
+/// One chat: everything that waits for it. At most one call is under way to a chat, so that nothing overtakes
+/// and nothing slips past a pause.
 struct Lane {
   explicit Lane(std::int64_t id) : chat_id(id) {}
   [[nodiscard]] bool group() const { return chat_id < 0; }
@@ -81,7 +81,8 @@ struct StoreTask {
 };
 
 struct Outbox::Impl {
-  Impl(telegram::BotApi& api, Store& store, const Clock& clock, Alarm& alarm, OutboxConfig config, OutboxEvents events);
+  Impl(telegram::BotApi& api, Store& store, const Clock& clock, Alarm& alarm, OutboxConfig config,
+       OutboxEvents events);
 
   // outbox.cpp: the queues
   Lane& lane_of(std::int64_t chat_id);
@@ -162,8 +163,8 @@ struct Outbox::Impl {
   std::size_t store_tasks_ = 0;  ///< under way or waiting
   std::multimap<Mono, std::shared_ptr<StoreTask>> store_later_;
 
-  bool held_ = false;            ///< the token was refused
-  std::size_t failures_ = 0;     ///< in a row, of the network
+  bool held_ = false;         ///< the token was refused
+  std::size_t failures_ = 0;  ///< in a row, of the network
   Backoff bot_backoff_{Millis{500}, Millis{10'000}};
   std::uint64_t calls_ = 0;
   std::uint64_t rate_limited_ = 0;

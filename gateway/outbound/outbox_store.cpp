@@ -3,10 +3,11 @@
 #include "common/core/id.hpp"
 #include "gateway/outbound/outbox_impl.hpp"
 
-// What the store must learn, and when. Two of these gate what users see: a part's text is put into its message only when
-// the message's id is durable (else a crash would show the text twice), and a reply is sent only when `reply_attempting`
-// is. `on_delivered` comes with `applied`: what follows from it may start at once, and should the commit be lost, a start
-// from the store repeats an edit that Telegram calls "not modified".
+// What the store must learn, and when. Two of these gate what users see: a part's text is put into its
+// message only when the message's id is durable (else a crash would show the text twice), and a reply is sent
+// only when `reply_attempting` is. `on_delivered` comes with `applied`: what follows from it may start at
+// once, and should the commit be lost, a start from the store repeats an edit that Telegram calls "not
+// modified".
 namespace katana::gateway {
 
 void Outbox::Impl::submit(std::shared_ptr<StoreTask> task) {
@@ -68,7 +69,8 @@ void Outbox::Impl::part_sent(Answer& answer, std::size_t part) {
   task->durable = [this, turn_id, part, message_id] {
     Answer* a = answer_of(turn_id);
     if (a == nullptr || part >= a->parts.size()) return;
-    if (a->parts[part].message_id == message_id || a->parts[part].message_id == 0) a->parts[part].stored = true;
+    if (a->parts[part].message_id == message_id || a->parts[part].message_id == 0)
+      a->parts[part].stored = true;
     refresh(*a->lane);
   };
   submit(std::move(task));
@@ -104,7 +106,9 @@ void Outbox::Impl::attempt(Lane& lane, const WaitingReply& reply) {
   lane.busy = true;
   auto task = std::make_shared<StoreTask>();
   task->doing = "store reply_attempting";
-  task->run = [this, id = reply.outbox_id](Done<Nothing> done) { store_.reply_attempting(id, std::move(done)); };
+  task->run = [this, id = reply.outbox_id](Done<Nothing> done) {
+    store_.reply_attempting(id, std::move(done));
+  };
   task->durable = [this, &lane, id = reply.outbox_id] {  // a busy lane stays
     lane.busy = false;
     if (!lane.first.empty() && lane.first.front().reply && lane.first.front().reply->outbox_id == id) {

@@ -28,7 +28,8 @@ bool is_wide(char32_t c) {
 /// Columns on the screen; never less than the UTF-16 units.
 std::size_t width_of(std::string_view s) {
   std::size_t width = 0;
-  for (std::size_t i = 0; i < s.size();) width += is_wide(decode(s, i)) ? 2 : 1;
+  for (std::size_t i = 0; i < s.size();)
+    width += is_wide(decode(s, i)) ? 2 : 1;
   return width;
 }
 
@@ -42,7 +43,8 @@ std::string padded(std::string_view text, std::size_t width, Table::Align align)
 }
 
 void trim_end(std::string& s) {
-  while (!s.empty() && s.back() == ' ') s.pop_back();
+  while (!s.empty() && s.back() == ' ')
+    s.pop_back();
 }
 
 }  // namespace
@@ -56,10 +58,12 @@ std::string Table::layout() const {
   std::vector<std::size_t> widths;
   for (const auto& row : rows_) {
     if (row.size() > widths.size()) widths.resize(row.size(), 0);
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(text::trim(row[i])));
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], width_of(text::trim(row[i])));
   }
   std::size_t total = widths.empty() ? 0 : 3 * (widths.size() - 1);
-  for (const std::size_t w : widths) total += w;
+  for (const std::size_t w : widths)
+    total += w;
   const bool fits = total <= kMaxWidth;
 
   std::string out;

@@ -16,8 +16,8 @@ class Table {
   /// The cell that is being filled. Only between begin_cell and the next begin_*.
   std::string& cell() { return rows_.back().back(); }
 
-  /// Columns padded to equal width when the whole fits `kMaxWidth` (a phone's screen holds some forty), else cells
-  /// with ` | ` between them. Ends without a line break.
+  /// Columns padded to equal width when the whole fits `kMaxWidth` (a phone's screen holds some forty), else
+  /// cells with ` | ` between them. Ends without a line break.
   [[nodiscard]] std::string layout() const;
 
   static constexpr std::size_t kMaxWidth = 60;

@@ -9,13 +9,19 @@
 namespace katana::gateway::markdown {
 namespace {
 
-bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n'; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+bool is_space(char c) {
+  return c == ' ' || c == '\t' || c == '\n';
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 bool is_punctuation(char c) {
   const auto b = static_cast<unsigned char>(c);
   return (b > 0x20 && b < 0x30) || (b > 0x39 && b < 0x41) || (b > 0x5A && b < 0x61) || (b > 0x7A && b < 0x7F);
 }
-bool is_letter(char c) { return !is_space(c) && !is_punctuation(c); }
+bool is_letter(char c) {
+  return !is_space(c) && !is_punctuation(c);
+}
 
 /// A line that says nothing yet: a list mark, heading mark, fence, rule or table rule on its way.
 bool only_begins(std::string_view line) {
@@ -24,7 +30,8 @@ bool only_begins(std::string_view line) {
   std::string_view rest = line.substr(from);
   if (rest.find_first_not_of(" \t>-+*#=_`~|:") == std::string_view::npos) return true;
   std::size_t n = 0;
-  while (n < rest.size() && is_digit(rest[n])) ++n;
+  while (n < rest.size() && is_digit(rest[n]))
+    ++n;
   return n > 0 && n < 10 && n + 1 == rest.size() && (rest[n] == '.' || rest[n] == ')');
 }
 
@@ -50,7 +57,8 @@ Place last_block(std::string_view piece) {
       place.block = std::min(end + 1, piece.size());
     } else if (is_blank(line)) {
       place.block = end;
-    } else if (const std::size_t mark = block_mark(line); mark > 0 && line.find_first_of("-*+#0123456789") < mark) {
+    } else if (const std::size_t mark = block_mark(line);
+               mark > 0 && line.find_first_of("-*+#0123456789") < mark) {
       place.block = at + mark;
     }
     at = end + 1;
@@ -68,12 +76,18 @@ class Inline {
   Whole close() {
     while (at_ < end_) {
       const char c = text_[at_];
-      if (c == '\\') at_ += 2;
-      else if (c == '`') code();
-      else if (c == '*' || c == '_' || c == '~') delimiter(c);
-      else if (c == '[') brackets_.push_back(at_++);
-      else if (c == ']') bracket();
-      else ++at_;
+      if (c == '\\')
+        at_ += 2;
+      else if (c == '`')
+        code();
+      else if (c == '*' || c == '_' || c == '~')
+        delimiter(c);
+      else if (c == '[')
+        brackets_.push_back(at_++);
+      else if (c == ']')
+        bracket();
+      else
+        ++at_;
     }
     Whole whole;
     whole.source = std::string(text_.substr(0, end_));
@@ -82,11 +96,14 @@ class Inline {
       if (cut_link_ > 0 && whole.source[cut_link_ - 1] == '!') whole.source.erase(cut_link_ - 1, 1);
     }
     std::string closers = code_;
-    for (auto it = open_.rbegin(); it != open_.rend(); ++it) closers.append(it->length, it->mark);
-    for (const Run& run : open_) whole.openers.append(run.length, run.mark);
+    for (auto it = open_.rbegin(); it != open_.rend(); ++it)
+      closers.append(it->length, it->mark);
+    for (const Run& run : open_)
+      whole.openers.append(run.length, run.mark);
     whole.openers += code_;
     if (closers.empty()) return whole;
-    while (!whole.source.empty() && is_space(whole.source.back())) whole.source.pop_back();
+    while (!whole.source.empty() && is_space(whole.source.back()))
+      whole.source.pop_back();
     whole.source += closers;
     return whole;
   }
@@ -101,7 +118,8 @@ class Inline {
 
   std::size_t run_at(std::size_t at) const {
     std::size_t n = 0;
-    while (at + n < end_ && text_[at + n] == text_[at]) ++n;
+    while (at + n < end_ && text_[at + n] == text_[at])
+      ++n;
     return n;
   }
 
@@ -125,7 +143,8 @@ class Inline {
     }
     // Backticks at the very end may be the closing run on its way.
     std::size_t end = end_;
-    while (end > at_ + n && text_[end - 1] == '`') --end;
+    while (end > at_ + n && text_[end - 1] == '`')
+      --end;
     if (end_ - end < n) end_ = end;
     code_.assign(n, '`');
     at_ = end_;
@@ -156,8 +175,10 @@ class Inline {
       open_.resize(open_[index].length == 0 ? index : index + 1);
     }
     if (n == 0) return;
-    if (last) end_ = std::max(begin, end_ - n);  // an opening run, or the rest of one, with nothing behind it
-    else if (opens) open_.push_back({mark, n, begin});
+    if (last)
+      end_ = std::max(begin, end_ - n);  // an opening run, or the rest of one, with nothing behind it
+    else if (opens)
+      open_.push_back({mark, n, begin});
   }
 
   void bracket() {
@@ -168,8 +189,10 @@ class Inline {
     if (at_ >= end_ || text_[at_] != '(') return;
     std::size_t depth = 0;
     for (std::size_t i = at_; i < end_ && text_[i] != '\n'; ++i) {
-      if (text_[i] == '\\') ++i;
-      else if (text_[i] == '(') ++depth;
+      if (text_[i] == '\\')
+        ++i;
+      else if (text_[i] == '(')
+        ++depth;
       else if (text_[i] == ')' && --depth == 0) {
         at_ = i + 1;
         return;
