@@ -101,7 +101,11 @@ struct Load::Runner {
 };
 
 Load::Load(Loop& loop, Telegram& telegram, Providers& providers)
-    : loop_(loop), telegram_(telegram), providers_(providers), patrol_(loop, [this] { look_for_lost(); }) {}
+    : loop_(loop),
+      telegram_(telegram),
+      providers_(providers),
+      patrol_(loop, [this] { look_for_lost(); }),
+      starter_(loop, [this] { start_more(); }) {}
 
 Load::~Load() = default;
 
@@ -131,10 +135,25 @@ std::string Load::start(LoadShape shape, std::function<void(const std::string&)>
     runners_[i].chat = shape_.first_chat + static_cast<std::int64_t>(i);
     telegram_.user(runners_[i].chat, "Load " + std::to_string(i));
     telegram_.open_chat(*bot_, runners_[i].chat, Chat::Kind::Private);
-    send(runners_[i]);
   }
+  started_ = 0;
+  all_began_ = all_sent_ = 0;
+  start_more();
   patrol_.in(kPatrol);
   return {};
+}
+
+/// People don't all begin in the same instant: the chats start spread over the length of one answer.
+void Load::start_more() {
+  const double length_ms = shape_.first_ms + shape_.token_ms * static_cast<double>(shape_.tokens);
+  const double step = length_ms * kMilli / static_cast<double>(shape_.chats);
+  while (started_ < runners_.size()) {
+    const Nanos due = began_ + static_cast<Nanos>(step * static_cast<double>(started_));
+    if (due > now_ns()) return starter_.at(due);
+    send(runners_[started_++]);
+  }
+  all_began_ = now_ns();
+  settled_at_begin_ = settled_;
 }
 
 void Load::send(Runner& runner) {
@@ -145,6 +164,10 @@ void Load::send(Runner& runner) {
   runner.number = 0;
   if (sent_ >= shape_.messages) return;
   ++sent_;
+  if (sent_ == shape_.messages) {
+    all_sent_ = now_ns();
+    settled_at_sent_ = settled_;
+  }
   runner.number = next_number_++;
   runner.mark =
       "K" + std::to_string(runner.chat - shape_.first_chat) + "x" + std::to_string(runner.number) + "K";
@@ -243,6 +266,7 @@ void Load::end() {
   running_ = false;
   errors_after_ = errors ? errors() : 0;
   patrol_.cancel();
+  starter_.cancel();
   telegram_.keep_messages = usual_messages_;
   telegram_.keep_edits = usual_edits_;
   if (!done_) return;
@@ -259,6 +283,13 @@ void Load::stop() {
 
 std::string Load::report() const {
   const double seconds = static_cast<double>((running_ ? now_ns() : ended_) - began_) / kSecond;
+  // Counted while every chat was busy, from the last one's start to the last message; the whole run when it
+  // was too short.
+  double rate = seconds > 0 ? static_cast<double>(settled_) / seconds : 0;
+  if (all_began_ != 0 && all_sent_ - all_began_ > kSecond / 2) {
+    rate = static_cast<double>(settled_at_sent_ - settled_at_begin_) * kSecond /
+           static_cast<double>(all_sent_ - all_began_);
+  }
   const auto number = [](double value, const char* format) {
     char text[32];
     std::snprintf(text, sizeof text, format, value);
@@ -267,8 +298,7 @@ std::string Load::report() const {
   const std::uint64_t errors_now = running_ && errors ? errors() : errors_after_;
   return "{\"running\":" + std::string(running_ ? "true" : "false") +
          ",\"chats\":" + std::to_string(shape_.chats) + ",\"messages\":" + std::to_string(settled_) +
-         ",\"seconds\":" + number(seconds, "%.3f") +
-         ",\"msg_per_s\":" + number(seconds > 0 ? static_cast<double>(settled_) / seconds : 0, "%.1f") +
+         ",\"seconds\":" + number(seconds, "%.3f") + ",\"msg_per_s\":" + number(rate, "%.1f") +
          ",\"added_ms\":" + spread(added_us_) + ",\"before_ms\":" + spread(before_us_) +
          ",\"after_ms\":" + spread(after_us_) + ",\"lost\":" + std::to_string(lost_) +
          ",\"late\":" + std::to_string(late_) + ",\"doubled\":" + std::to_string(doubled_) +

@@ -51,6 +51,7 @@ class Load : public Probe, public AnswerProbe {
 
  private:
   struct Runner;
+  void start_more();
   void send(Runner& runner);
   void settle(Runner& runner, std::int64_t message, Nanos now);
   Runner* of_mark(std::string_view mark, std::int64_t& number);
@@ -78,6 +79,12 @@ class Load : public Probe, public AnswerProbe {
   std::vector<std::uint32_t> after_us_;
   std::function<void(const std::string&)> done_;
   Timer patrol_;
+  Timer starter_;
+  std::size_t started_ = 0;
+  Nanos all_began_ = 0;
+  Nanos all_sent_ = 0;
+  std::int64_t settled_at_begin_ = 0;
+  std::int64_t settled_at_sent_ = 0;
   std::uint64_t errors_before_ = 0;
   std::uint64_t errors_after_ = 0;
   std::int64_t next_number_ = 1;
