@@ -247,7 +247,7 @@ void Call::end(std::optional<Error> failure) {
   ended_ = means_.clock.mono();
   state_ = State::Ended;
   write_log();
-  CallReport report{.outcome = failure_ ? to_string(failure_->code) : "answered",
+  CallReport report{.outcome = failure_ ? to_string(failure_->code) : kAnswered,
                     .took = took(),
                     .usage = answer_.usage,
                     .retries = backoff_.tries()};

@@ -17,9 +17,12 @@
 
 namespace katana::workers {
 
+/// An outcome; the others are the names of error codes.
+inline constexpr std::string_view kAnswered = "answered";
+
 /// How a job ended at its provider, for the metrics.
 struct CallReport {
-  std::string_view outcome;  ///< "answered", or the error's code
+  std::string_view outcome;  ///< `kAnswered`, or the error's code
   Millis took{};
   std::optional<Millis> first_text;
   bus::Usage usage;

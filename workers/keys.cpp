@@ -22,7 +22,8 @@ std::size_t KeyRing::pick(Mono now) {
 }
 
 bool KeyRing::rest(std::size_t key, Mono now, Mono until) {
-  keys_[key].rests_until = std::max(keys_[key].rests_until, until);
+  Mono& rests_until = keys_[key % keys_.size()].rests_until;
+  rests_until = std::max(rests_until, until);
   return std::any_of(keys_.begin(), keys_.end(), [&](const Key& k) { return k.rests_until <= now; });
 }
 

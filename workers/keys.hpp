@@ -14,12 +14,14 @@ namespace katana::workers {
 /// the worker.
 class KeyRing {
  public:
+  /// A key's index stays usable when the ring was filled anew; it may then mean another key.
+  ///
   /// None: one empty key, for a server that asks for none.
   explicit KeyRing(std::vector<Secret> keys);
 
   /// The key in use; when all rest, the one that is back first.
   std::size_t pick(Mono now);
-  [[nodiscard]] const Secret& at(std::size_t key) const { return keys_[key].secret; }
+  [[nodiscard]] const Secret& at(std::size_t key) const { return keys_[key % keys_.size()].secret; }
   [[nodiscard]] std::size_t size() const { return keys_.size(); }
   /// `key` rests until then. True when another one is fit for use.
   bool rest(std::size_t key, Mono now, Mono until);

@@ -241,7 +241,7 @@ void Worker::on_hold(Millis wait) {
 }
 
 void Worker::on_report(const CallReport& report) {
-  const bool answered = report.outcome == "answered";
+  const bool answered = report.outcome == kAnswered;
   const bool by_provider =
       report.outcome != to_string(Code::Cancelled) && report.outcome != to_string(Code::Rejected);
   if (answered) {
