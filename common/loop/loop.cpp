@@ -68,8 +68,11 @@ LoopState::~LoopState() {
         if (uv_is_closing(h) == 0) static_cast<HandleState*>(h->data)->close();
       },
       this);
-  uv_run(&uv, UV_RUN_DEFAULT);  // runs the close callbacks; nothing else is left
-  uv_loop_close(&uv);
+  // Runs the close callbacks; nothing else is left. A `stop` that no run has seen makes the first one return
+  // at once.
+  do {
+    uv_run(&uv, UV_RUN_DEFAULT);
+  } while (uv_loop_close(&uv) == UV_EBUSY);
 }
 
 void LoopState::woke() {
