@@ -76,6 +76,7 @@ TEST(Load, DefaultsAreThoseOfTheHandbook) {
   EXPECT_EQ(s.claude_workers, 1);
   EXPECT_EQ(s.worker_jobs, 512);
   EXPECT_EQ(s.openai_workers, 1);
+  EXPECT_EQ(s.worker_jobs, 512);
   EXPECT_THAT(s.warnings, IsEmpty());
 }
 
@@ -228,6 +229,7 @@ TEST(Load, EachSettingTakesItsValue) {
                        {"KATANA_CLAUDE_WORKERS", "2"},
                        {"KATANA_OPENAI_WORKERS", "4"},
                        {"KATANA_WORKER_JOBS", "64"},
+                       {"KATANA_WORKER_JOBS", "64"},
                        {"KATANA_STATE_DIR", "/srv/k"}});
   EXPECT_EQ(s.telegram.api_url, "http://localhost:8081");
   EXPECT_EQ(s.telegram.proxy.reveal(), "socks5h://u:p@127.0.0.1:1080");
@@ -264,6 +266,7 @@ TEST(Load, EachSettingTakesItsValue) {
   EXPECT_THAT(s.json_commands, ElementsAre("anthropic_chat", "notes"));
   EXPECT_EQ(s.claude_workers, 2);
   EXPECT_EQ(s.openai_workers, 4);
+  EXPECT_EQ(s.worker_jobs, 64);
   EXPECT_EQ(s.worker_jobs, 64);
   EXPECT_THAT(s.warnings, IsEmpty());
 }
@@ -302,6 +305,7 @@ TEST(Load, EachSettingsRefusalBeginsWithItsName) {
                                                        {"KATANA_JSON_COMMANDS", "rm -rf"},
                                                        {"KATANA_CLAUDE_WORKERS", "0"},
                                                        {"KATANA_OPENAI_WORKERS", "many"},
+                                                       {"KATANA_WORKER_JOBS", "0"},
                                                        {"KATANA_WORKER_JOBS", "0"},
                                                        {"KATANA_OPS_USERS", "bob"},
                                                        {"TELEGRAM_ALERT_BOT_TOKEN", "x"},
