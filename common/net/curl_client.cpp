@@ -1,14 +1,15 @@
 #include "common/net/curl_client.hpp"
 
 #include "common/net/http_transfer.hpp"
-#include "common/net/mail_transfer.hpp"
+#include "common/net/mail_thread.hpp"
 
 namespace katana::net {
 
 struct CurlClient::Impl {
-  explicit Impl(loop::Loop& loop) : engine(loop) {}
+  explicit Impl(loop::Loop& loop) : engine(loop), mails(loop) {}
   EasyPool pool;  // outlives the engine, which gives it the handles of what still runs
   CurlEngine engine;
+  MailThread mails;
 };
 
 CurlClient::CurlClient(loop::Loop& loop) : impl_(std::make_unique<Impl>(loop)) {}
@@ -23,9 +24,7 @@ HttpCall CurlClient::start(HttpRequest request, HttpEvents events) {
 }
 
 HttpCall CurlClient::send(Mail mail, std::function<void(Result<std::string>)> on_done) {
-  auto transfer = std::make_shared<MailTransfer>(impl_->engine, std::move(mail), std::move(on_done));
-  transfer->begin();
-  return HttpCall(std::move(transfer));
+  return impl_->mails.send(std::move(mail), std::move(on_done));
 }
 
 }  // namespace katana::net

@@ -8,8 +8,9 @@
 
 namespace katana::net {
 
-/// HTTP and SMTP over libcurl's multi-socket interface on our loop. One a process; must outlive its calls'
-/// owners' use of it and be destroyed before the loop. Loop thread only.
+/// HTTP over libcurl's multi-socket interface on our loop, and SMTP over libcurl on a thread of its own,
+/// which starts with the first mail. One a process; must outlive its calls' owners' use of it and be
+/// destroyed before the loop. Loop thread only.
 class CurlClient final : public HttpClient, public MailClient {
  public:
   explicit CurlClient(loop::Loop& loop);

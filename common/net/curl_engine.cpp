@@ -53,21 +53,25 @@ CurlEngine::~CurlEngine() {
   curl_multi_cleanup(multi_);  // closes the idle connections, through close_socket
 }
 
-void CurlEngine::prepare(CURL* easy) {
+void set_common_options(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  // HTTP/2 of libcurl 7.88.0 to 8.1.2 crashes (curl's own list of known bugs): Debian 12 has 7.88.1.
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(easy, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_TCP_NODELAY, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
+  curl_easy_setopt(easy, CURLOPT_PROXY, "");    // not the environment's
+  curl_easy_setopt(easy, CURLOPT_NOPROXY, "");  // nor its exceptions
+}
+
+void CurlEngine::prepare(CURL* easy) {
+  set_common_options(easy);
+  // HTTP/2 of libcurl 7.88.0 to 8.1.2 crashes (curl's own list of known bugs): Debian 12 has 7.88.1.
+  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kBuffer);
   curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, kBuffer);
   curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
-  curl_easy_setopt(easy, CURLOPT_PROXY, "");    // not the environment's
-  curl_easy_setopt(easy, CURLOPT_NOPROXY, "");  // nor its exceptions
   curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &CurlEngine::open_socket);
   curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);

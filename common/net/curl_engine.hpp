@@ -14,7 +14,7 @@
 #include "common/loop/loop.hpp"
 #include "common/net/http.hpp"
 
-/// Private to this room: libcurl's multi interface on our loop, under the HTTP and the mail client.
+/// Private to this room: libcurl's multi interface on our loop, and what all use of libcurl shares.
 namespace katana::net {
 
 class CurlEngine;
@@ -53,7 +53,7 @@ class CurlEngine {
   CurlEngine(const CurlEngine&) = delete;
   CurlEngine& operator=(const CurlEngine&) = delete;
 
-  /// Options that every easy handle of ours carries for life.
+  /// Options that every easy handle on this engine carries for life.
   void prepare(CURL* easy);
   void start(std::shared_ptr<Transfer> transfer);
   /// Ends a running transfer early, with `finish(code)` unless it is over; also from inside curl's callbacks.
@@ -103,6 +103,9 @@ class CurlEngine {
   loop::Timer timer_;
   std::shared_ptr<CurlEngine*> alive_;  ///< what `later` work holds weakly
 };
+
+/// Options that hold for all our talk with the network.
+void set_common_options(CURL* easy);
 
 /// The origin of a URL, `https://host:port`, without user, path and query: all that an error may tell of it.
 std::string origin_of(std::string_view url);
