@@ -200,8 +200,11 @@ void Control::read_bots(Act& act) {
     if (out.back() != '[') out += ',';
     std::string one = bot->json;
     one.pop_back();
-    out += one + ",\"polling\":" +
-           (bot->poll.connection != nullptr || !bot->webhook_url.empty() ? "true" : "false") + "}";
+    const bool served = bot->poll.connection != nullptr || !bot->webhook_url.empty() ||
+                        (bot->last_poll != 0 && now_ns() - bot->last_poll < 2 * kSecond);
+    const auto commands = bot->commands.find(std::string(kDefaultScope));
+    out += one + ",\"polling\":" + (served ? "true" : "false") +
+           ",\"commands\":" + (commands == bot->commands.end() ? "[]" : commands->second) + "}";
   }
   act.connection.json(200, out + "]}");
 }

@@ -259,6 +259,9 @@ struct Method {
 
 const Method* find_method(std::string_view lowercase_name);
 
+/// The key of a bot's commands when no scope is named.
+constexpr std::string_view kDefaultScope = R"({"type":"default"})";
+
 /// What the sending methods have in common.
 struct SendOptions {
   std::int64_t thread = 0;

@@ -52,7 +52,7 @@ void answer_callback(Call& call) {
 std::string command_key(Call& call) {
   Json scope;
   std::string key =
-      call.params.json("scope", scope) ? std::string(simdjson::minify(scope)) : "{\"type\":\"default\"}";
+      call.params.json("scope", scope) ? std::string(simdjson::minify(scope)) : std::string(kDefaultScope);
   return key + std::string(call.params.text("language_code"));
 }
 
