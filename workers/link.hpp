@@ -14,11 +14,10 @@ namespace katana::workers {
 /// The worker's side of one gateway: whether it is there, and what it was told. Owned by the worker; pure but
 /// for the port it sends through.
 ///
-/// ZeroMQ connects again by itself, unnoticed, so that a gateway which started anew wouldn't know us: after a
-/// second without a word we say Hello again, after three we take a fresh connection.
+/// ZeroMQ connects again by itself, to a gateway that may have started anew and then doesn't know us: each
+/// time it says so, we say Hello. Three seconds without a word: a fresh connection.
 class Link {
  public:
-  static constexpr Millis kQuiet{1'000};
   static constexpr Millis kGone{3'000};
   enum class Need { Nothing, Hello, Reconnect };
 
@@ -30,6 +29,8 @@ class Link {
   /// What this beat must do about it; `late`: this turn of the loop proves nothing.
   [[nodiscard]] Need need(Mono now, bool late) const;
   void said_hello() { said_hello_ = true; }
+  /// There is a new connection, where nothing was said yet.
+  void forget();
   /// Drops the connection for a fresh one, which has not said Hello.
   void reconnect(Mono now);
   void welcome(std::string gateway_id);

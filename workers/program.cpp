@@ -120,7 +120,8 @@ class Process {
            .on_malformed =
                [this, endpoint](const Error& error) {
                  logger_->error("a message from the gateway at {} was dropped: {}", endpoint, error.detail);
-               }});
+               },
+           .on_connected = [this, gateway] { worker_->on_connected(gateway); }});
       if (!client) return fail(with_context(client.error(), "connecting to the gateway at " + endpoint));
       logger_->info("Connecting to the gateway at {}", endpoint);
       worker_->add_gateway(endpoint, std::move(*client));

@@ -32,6 +32,11 @@ void Worker::say_hello(Link& link) {
   if (link.send(hello)) link.said_hello();
 }
 
+void Worker::on_connected(std::size_t gateway) {
+  links_[gateway]->forget();
+  say_hello(*links_[gateway]);
+}
+
 void Worker::send_beat(std::size_t gateway) {
   bus::Beat beat;
   for (const auto& [job_id, entry] : entries_) {
