@@ -151,14 +151,14 @@ void Fences::outside(std::string_view line) {
   mark_ = rest[0];
   length_ = run;
   quoted_ = quoted;
+  indent_ = column;
   column_ = quoted || columns_.empty() ? 0 : columns_.back();
   language_ = language_of(info);
 }
 
 std::string Fences::reopen() {
   length_ = std::min(length_, kMaxFence);
-  std::string line =
-      quoted_ ? "> " : std::string(std::min(column_, kMaxColumn), ' ');  // stripped from the code, too
+  std::string line = quoted_ ? "> " : std::string(std::min(indent_, kMaxColumn), ' ');
   line.append(length_, mark_);
   column_ = 0;
   columns_.clear();

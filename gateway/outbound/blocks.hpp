@@ -37,7 +37,8 @@ class Fences {
   char mark_ = '`';
   std::size_t length_ = 0;  ///< of the opening fence; 0: outside
   bool quoted_ = false;
-  std::size_t column_ = 0;  ///< the list item's text column that the block belongs to
+  std::size_t column_ = 0;  ///< text column of the list item that the block belongs to
+  std::size_t indent_ = 0;  ///< column of the opening fence: that much is stripped from the code
   std::string language_;
   std::vector<std::size_t> columns_;  ///< text columns of the list items that are open
 };

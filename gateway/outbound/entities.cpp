@@ -36,21 +36,24 @@ const char* name_of(Style s) {
   return "";
 }
 
-/// False when nothing is left. A code block keeps its blanks (its indentation), as long as it isn't all
-/// blank.
-bool trim(std::string_view text, Mark& m) {
+/// False when nothing is left. A code block keeps the blanks at its start (its indentation), as long as it
+/// isn't all blank; so does a quote that begins with one of `all`.
+bool trim(std::string_view text, Mark& m, const std::vector<Mark>& all = {}) {
   m.end = std::min(m.end, text.size());
   std::size_t begin = m.begin;
   std::size_t end = m.end;
-  while (begin < end && blank(text[begin]))
+  const auto indents = [&](std::size_t at) {
+    return m.style == Style::Quote && std::any_of(all.begin(), all.end(), [&](const Mark& x) {
+             return x.style == Style::Pre && x.begin == at;
+           });
+  };
+  while (begin < end && blank(text[begin]) && !indents(begin))
     ++begin;
   while (end > begin && blank(text[end - 1]))
     --end;
   if (begin >= end) return false;
-  if (!verbatim(m.style)) {
-    m.begin = begin;
-    m.end = end;
-  }
+  if (m.style != Style::Pre) m.begin = begin;
+  m.end = end;
   return true;
 }
 
@@ -145,7 +148,8 @@ std::vector<telegram::Entity> counted(std::string_view text, std::vector<Mark>& 
 
 std::vector<telegram::Entity> entities_of(std::string_view text, std::vector<Mark> marks) {
   if (marks.empty()) return {};
-  std::erase_if(marks, [&](Mark& m) { return m.begin >= m.end || !trim(text, m); });
+  const std::vector<Mark> kept = marks;
+  std::erase_if(marks, [&](Mark& m) { return m.begin >= m.end || !trim(text, m, kept); });
   std::sort(marks.begin(), marks.end(), before);
   marks = separate(text, std::move(marks));
   if (marks.size() > kMaxEntities) {

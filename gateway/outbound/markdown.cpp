@@ -347,7 +347,10 @@ int Renderer::leave_block(MD_BLOCKTYPE type) {
       break_ = true;
       break;
     case MD_BLOCK_LI:
-      if (!bullet_.empty()) write({});
+      if (!bullet_.empty()) {  // an empty item
+        bullet_.pop_back();
+        write({});
+      }
       break_ = true;
       break;
     case MD_BLOCK_H:

@@ -1,4 +1,4 @@
-#include <set>
+#include <random>
 
 #include <gmock/gmock.h>
 
@@ -578,6 +578,57 @@ TEST_F(OutboxTest, ABurstOfAThousandChatsKeepsEveryLimitAndTheOrder) {
   EXPECT_EQ(box().load().rate_limited, 0u);
   EXPECT_LE(telegram.most_in_flight, 64);
   EXPECT_LT(world.now(), Millis{300'000}) << "5,000 calls at nearly 30 a second";
+}
+
+TEST_F(OutboxTest, WhateverFailsEveryAnswerIsShownOnceAndRepliesKeepTheirOrder) {
+  std::mt19937_64 random(11);
+  const auto one_in = [&](int n) { return random() % static_cast<unsigned>(n) == 0; };
+  bool calm = false;
+  telegram.fault = [&](const FakeTelegram::Call&) -> std::optional<FakeTelegram::Fault> {
+    if (calm || !one_in(5)) return {};
+    switch (random() % 5) {
+      case 0:
+        return FakeTelegram::Fault{FakeTelegram::too_many(Millis{1'000 * (1 + random() % 5)})};
+      case 1:
+        return FakeTelegram::Fault{FakeTelegram::no_answer(), one_in(2)};
+      case 2:
+        return FakeTelegram::Fault{FakeTelegram::no_answer(Code::Network, true)};
+      case 3:
+        return FakeTelegram::Fault{FakeTelegram::error(Code::Overloaded, telegram::Refusal::Other, 502)};
+      default:
+        return FakeTelegram::Fault{FakeTelegram::error(Code::Malformed, telegram::Refusal::Other, 200), true};
+    }
+  };
+  constexpr int kTurns = 120;
+  std::map<int, std::string> wanted;
+  for (int t = 1; t <= kTurns; ++t) {
+    open(t, 1 + t % 40);
+    wanted[t] = "answer-" + std::to_string(t) + " **" + words(static_cast<int>(random() % 900)) + "end**";
+  }
+  for (int round = 0; round < 300; ++round) {
+    world.run_for(Millis{random() % 400});
+    if (one_in(10)) store.failures = 2;
+    const int t = 1 + static_cast<int>(random() % kTurns);
+    if (one_in(6))
+      box().restart(t);
+    else
+      box().replace(t, wanted[t].substr(0, random() % wanted[t].size()));
+  }
+  for (int t = 1; t <= kTurns; ++t)
+    box().finish(t, {.text = wanted[t]});
+  world.run_for(Millis{300'000});
+  calm = true;
+  until_idle();
+  EXPECT_EQ(delivered.size(), static_cast<std::size_t>(kTurns));
+  for (int t = 1; t <= kTurns; ++t) {
+    int shown = 0;
+    std::string joined;
+    for (const std::string& text : telegram.texts(1 + t % 40)) {
+      if (text.starts_with("answer-" + std::to_string(t) + " ")) ++shown;
+    }
+    EXPECT_EQ(shown, 1) << t;
+    EXPECT_EQ(store.delivered.at(t), "");
+  }
 }
 
 TEST_F(OutboxTest, WithoutLimitsNothingWaits) {
