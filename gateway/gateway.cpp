@@ -116,7 +116,6 @@ Gateway::~Gateway() = default;
 // -----------------------------------------------------------------------------------------------------------
 
 Result<void> Gateway::start() {
-  logger().info("Initializing Katana gateway {}", KATANA_VERSION);
   logger().info("Telegram API token loaded (masked: {})", settings_.telegram.token.masked());
   logger().info("Claude: {}",
                 offer_.claude ? "on, " + offer_.default_claude_model : "off (no ANTHROPIC_API_KEY)");
@@ -527,11 +526,6 @@ void Gateway::report(bus::Heartbeat& beat) {
   beat.healthy = beat.unhealthy_reason.empty();
 }
 
-std::string Gateway::health_members() const {
-  const std::string object = health_json();
-  return object.substr(1, object.size() - 2);
-}
-
 std::string Gateway::health_json() const {
   const Mono now = service_.clock().mono();
   nlohmann::json j;
@@ -562,7 +556,7 @@ int run(const config::Settings& settings, config::ModelTable models) {
                      .drain = [&] { gateway->drain(); },
                      .stop = [&] { gateway->stop(); },
                      .report = [&](bus::Heartbeat& beat) { gateway->report(beat); },
-                     .health_json = [&] { return gateway->health_members(); },
+                     .health_json = [&] { return gateway->health_json(); },
                      .reload = [&] { gateway->reload(); },
                      .http = {}});
   gateway = std::make_unique<Gateway>(service, settings, std::move(models));

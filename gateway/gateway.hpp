@@ -36,8 +36,7 @@ class Gateway {
   void stop();
   void reload();
   void report(bus::Heartbeat& beat);
-  [[nodiscard]] std::string health_json() const;     ///< an object
-  [[nodiscard]] std::string health_members() const;  ///< its members without the braces, for /health
+  [[nodiscard]] std::string health_json() const;  ///< an object, for /health and `katana status --json`
 
  private:
   struct Counters;

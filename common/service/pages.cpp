@@ -34,7 +34,7 @@ bool is_healthy(const bus::Heartbeat& now, std::string& reason) {
   return now.healthy;
 }
 
-std::string health_json(const bus::Heartbeat& now, const std::string& members) {
+std::string health_json(const bus::Heartbeat& now, const std::string& more) {
   nlohmann::ordered_json out;
   std::string reason;
   out["healthy"] = is_healthy(now, reason);
@@ -47,13 +47,13 @@ std::string health_json(const bus::Heartbeat& now, const std::string& members) {
   out["queue"] = now.queue;
   out["in_flight"] = now.in_flight;
   out["last_error"] = now.last_error;
-  std::string text = out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (!members.empty()) text.insert(text.size() - 1, "," + members);
-  return text + "\n";
+  const auto own = nlohmann::ordered_json::parse(more, nullptr, /*allow_exceptions=*/false);
+  if (own.is_object()) out.update(own);
+  return out.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
 std::optional<net::ServerResponse> state_page(std::string_view path, const bus::Heartbeat& now,
-                                              const std::string& members) {
+                                              const std::string& more) {
   net::ServerResponse out;
   if (path == "/live") {
     out.body = "live\n";  // that it is answered says all: this handler runs on the loop
@@ -68,7 +68,7 @@ std::optional<net::ServerResponse> state_page(std::string_view path, const bus::
     std::string reason;
     out.status = is_healthy(now, reason) ? kOk : kUnavailable;
     out.content_type = "application/json";
-    out.body = health_json(now, members);
+    out.body = health_json(now, more);
     return out;
   }
   return std::nullopt;

@@ -296,8 +296,8 @@ net::ServerResponse Service::Impl::serve(const net::ServerRequest& request) {
     out.body = metrics_text(look());
     return out;
   }
-  const std::string members = request.path == "/health" && hooks.health_json ? hooks.health_json() : "";
-  if (auto page = state_page(request.path, look(), members)) return std::move(*page);
+  const std::string more = request.path == "/health" && hooks.health_json ? hooks.health_json() : "";
+  if (auto page = state_page(request.path, look(), more)) return std::move(*page);
   return hooks.http ? hooks.http(request) : no_such_page();
 }
 

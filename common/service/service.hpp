@@ -31,7 +31,7 @@ struct Hooks {
   std::function<void()> stop;
   /// Fills the fields that only the program knows (progress, queue, in flight, last error, health).
   std::function<void(bus::Heartbeat&)> report;
-  /// More members for /health's JSON object, such as `"polling":true,"workers":2`; optional.
+  /// A JSON object whose members /health shows beside its own, such as `{"polling":true}`; optional.
   std::function<std::string()> health_json;
   std::function<void()> reload;  ///< SIGHUP; optional
   /// Extra paths of the process's HTTP server (besides /live /health /ready /metrics); optional.

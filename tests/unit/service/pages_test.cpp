@@ -33,7 +33,7 @@ TEST(Pages, ReadyFollowsTheState) {
 
 TEST(Pages, HealthSaysWhyNot) {
   const auto good =
-      state_page("/health", beat(bus::ServiceState::Ready, true), "\"polling\":true,\"workers\":2");
+      state_page("/health", beat(bus::ServiceState::Ready, true), R"({"polling":true,"workers":2})");
   EXPECT_EQ(good->status, 200);
   EXPECT_EQ(good->content_type, "application/json");
   EXPECT_EQ(good->body,

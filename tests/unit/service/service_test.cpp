@@ -176,7 +176,7 @@ TEST(Service, ServesItsPages) {
   id.http_address = free_address();
   Hooks hooks;
   hooks.report = [](bus::Heartbeat& b) { b.in_flight = 3; };
-  hooks.health_json = [] { return "\"polling\":true"; };
+  hooks.health_json = [] { return R"({"polling":true})"; };
   hooks.http = [](const net::ServerRequest& r) {
     net::ServerResponse out;
     out.body = "own " + std::string(r.path);
