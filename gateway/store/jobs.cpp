@@ -1,4 +1,3 @@
-#include <algorithm>
 #include <charconv>
 
 #include "gateway/store/sql.hpp"
@@ -47,30 +46,11 @@ std::optional<OpenJob> find(db::Connection& db, std::int64_t bot_id, const std::
                  rows.text(9)};
 }
 
-/// The conversation's answered turns, newest first as they are chained, turned round. One that was blanked is
-/// left out.
-std::vector<bus::Turn> history(db::Connection& db, const OpenJob& job) {
-  std::int64_t next = 0;
-  {
-    auto rows = db.query("SELECT last_turn FROM conversations WHERE conversation_id = $1 AND chapter = $2",
-                         job.conversation_id, job.chapter);
-    if (rows.next()) next = rows.integer(0);
-  }
-  std::vector<bus::Turn> out;
-  std::size_t bytes = 0;
-  for (int told = 0; next != 0 && told < kHistoryTurns;) {
-    auto rows = db.query("SELECT previous, question, answer FROM turns WHERE turn_id = $1", next);
-    if (!rows.next()) break;  // pruned: all before it are too
-    next = rows.integer(0);
-    if (rows.view(1).empty() || rows.view(2).empty()) continue;
-    bytes += rows.view(1).size() + rows.view(2).size();
-    if (bytes > kHistoryBytes) break;
-    out.push_back({bus::Speaker::Assistant, rows.text(2)});
-    out.push_back({bus::Speaker::User, rows.text(1)});
-    ++told;
-  }
-  std::reverse(out.begin(), out.end());
-  return out;
+/// Where the job's conversation ends now; 0 when it has started over since the question.
+std::int64_t last_turn_of(db::Connection& db, const OpenJob& job) {
+  auto rows = db.query("SELECT last_turn FROM conversations WHERE conversation_id = $1 AND chapter = $2",
+                       job.conversation_id, job.chapter);
+  return rows.next() ? rows.integer(0) : 0;
 }
 
 /// Where a settled turn stands in its conversation.
@@ -112,7 +92,7 @@ void write_turn(db::Connection& db, std::int64_t bot_id, const OpenJob& job, con
 
 }  // namespace
 
-Result<LeasedJob> lease(db::Connection& db, std::int64_t bot_id, const Lease& lease) {
+Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t bot_id, const Lease& lease) {
   auto job = find(db, bot_id, lease.job.job_id);
   if (!job || job->attempt != lease.job.attempt) {
     return fail(Code::Rejected, "job " + lease.job.job_id + ": this attempt is over");
@@ -127,7 +107,7 @@ Result<LeasedJob> lease(db::Connection& db, std::int64_t bot_id, const Lease& le
         "WHERE turn_id = $5",
         lease.worker_id, lease.provider, lease.model, to_unix_ms(lease.now), job->turn_id);
   }
-  LeasedJob out{lease.job, history(db, *job)};
+  LeasedJob out{lease.job, histories.tell(db, job->conversation_id, last_turn_of(db, *job))};
   out.turns.push_back({bus::Speaker::User, std::move(job->question)});
   return out;
 }
@@ -150,14 +130,19 @@ Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::
   return bus::JobRef{ref.job_id, ref.attempt + 1};
 }
 
-Result<Settled> settle(db::Connection& db, std::int64_t bot_id, const Settlement& settlement, Wall now) {
+Result<Settled> settle(db::Connection& db, Histories& histories, std::int64_t bot_id,
+                       const Settlement& settlement, Wall now) {
   if (settlement.text.size() > kMaxAnswer) {
     return fail(Code::Rejected,
                 "job " + settlement.job.job_id + ": the answer is longer than a frame may be");
   }
   const auto job = find(db, bot_id, settlement.job.job_id);
   if (!job || job->attempt != settlement.job.attempt) return Settled::Stale;
-  write_turn(db, bot_id, *job, settlement, place(db, *job, settlement.answered), now);
+  const Place at = place(db, *job, settlement.answered);
+  write_turn(db, bot_id, *job, settlement, at, now);
+  if (at.in_history) {
+    histories.append(job->conversation_id, at.previous, job->turn_id, job->question, settlement.text);
+  }
   if (job->leased || settlement.usage != bus::Usage{}) {
     UsageLine line;
     // As it was asked for, so that lost calls and finished ones add up under one name.

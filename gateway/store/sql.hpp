@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/db/connection.hpp"
+#include "gateway/store/history.hpp"
 #include "gateway/store/store.hpp"
 
 /// The store's operations as SQL, one function each, run inside of a transaction on the database thread. A
@@ -13,9 +14,6 @@
 /// found by its thread.
 namespace katana::gateway::sql {
 
-/// Earlier turns told to the model: at most this many, and at most this many bytes of text.
-inline constexpr int kHistoryTurns = 50;
-inline constexpr std::size_t kHistoryBytes = 64 << 10;
 /// Messages of one answer. An outbox id is turn_id * kOutboxStride + part; replies have part 0.
 inline constexpr std::int64_t kOutboxStride = 256;
 inline constexpr int kMaxParts = static_cast<int>(kOutboxStride) - 1;
@@ -59,10 +57,11 @@ struct Lease {
   std::string model;
   Wall now{};
 };
-Result<LeasedJob> lease(db::Connection& db, std::int64_t bot_id, const Lease& lease);
+Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t bot_id, const Lease& lease);
 Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::JobRef& job, bool died,
                             Wall now);
-Result<Settled> settle(db::Connection& db, std::int64_t bot_id, const Settlement& settlement, Wall now);
+Result<Settled> settle(db::Connection& db, Histories& histories, std::int64_t bot_id,
+                       const Settlement& settlement, Wall now);
 
 // outbound.cpp
 Result<AnswerPart> add_part(db::Connection& db, std::int64_t turn_id, int part);

@@ -46,9 +46,10 @@ void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> don
 
 void SqlStore::lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
                      Done<LeasedJob> done) {
-  submit<LeasedJob>([bot = bot_id_, lease = sql::Lease{std::move(job), std::move(worker_id),
-                                                       std::move(provider), std::move(model), clock_.wall()}](
-                        db::Connection& db) { return sql::lease(db, bot, lease); },
+  submit<LeasedJob>([this, bot = bot_id_,
+                     lease = sql::Lease{std::move(job), std::move(worker_id), std::move(provider),
+                                        std::move(model), clock_.wall()}](
+                        db::Connection& db) { return sql::lease(db, histories_, bot, lease); },
                     std::move(done));
 }
 
@@ -59,8 +60,8 @@ void SqlStore::requeue(bus::JobRef job, bool died, Done<bus::JobRef> done) {
 }
 
 void SqlStore::settle(Settlement settlement, Done<Settled> done) {
-  submit<Settled>([bot = bot_id_, settlement = std::move(settlement),
-                   now = clock_.wall()](db::Connection& db) { return sql::settle(db, bot, settlement, now); },
+  submit<Settled>([this, bot = bot_id_, settlement = std::move(settlement), now = clock_.wall()](
+                      db::Connection& db) { return sql::settle(db, histories_, bot, settlement, now); },
                   std::move(done));
 }
 
@@ -113,7 +114,8 @@ void SqlStore::add_reply(ChatKey chat, Reply reply, Done<std::int64_t> done) {
 
 void SqlStore::migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) {
   submit<Nothing>(
-      [bot = bot_id_, from, to](db::Connection& db) -> Result<Nothing> {
+      [this, bot = bot_id_, from, to](db::Connection& db) -> Result<Nothing> {
+        histories_.clear();
         sql::migrate_chat(db, bot, from, to);
         return Nothing{};
       },
@@ -149,7 +151,11 @@ void SqlStore::put_member(Member member, Done<Nothing> done) {
 
 void SqlStore::sweep(Step step, sql::Sweep from, Done<std::uint64_t> done) {
   thread_.submit<sql::Sweep>(
-      [step, from](db::Connection& db) -> Result<sql::Sweep> { return step(db, from); }, nullptr,
+      [this, step, from](db::Connection& db) -> Result<sql::Sweep> {
+        histories_.clear();
+        return step(db, from);
+      },
+      nullptr,
       [this, step, done = std::move(done)](Result<sql::Sweep> reached) mutable {
         if (reached && reached->stage != sql::Sweep::Stage::Ended) {
           sweep(std::move(step), *reached, std::move(done));

@@ -59,6 +59,7 @@ class SqlStore final : public Store {
   const std::int64_t bot_id_;
   std::int64_t last_turn_;
   std::int64_t last_reply_;
+  sql::Histories histories_;  // the database thread's
   db::DatabaseThread thread_;
 };
 

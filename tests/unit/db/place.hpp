@@ -15,11 +15,18 @@
 
 namespace katana::db {
 
-/// A directory that goes with the test.
+/// A directory that goes with the test; in memory where there is a place for that, because every commit is
+/// forced to the disk, and others may be using it.
 class Folder {
  public:
-  Folder() : path_(std::filesystem::temp_directory_path() / ("katana-" + fresh_id())) {
-    std::filesystem::create_directories(path_);
+  Folder() {
+    std::error_code failed;
+    const std::filesystem::path memory = "/dev/shm";
+    path_ = memory / ("katana-" + fresh_id());
+    if (!std::filesystem::create_directory(path_, failed)) {
+      path_ = std::filesystem::temp_directory_path() / path_.filename();
+      std::filesystem::create_directory(path_);
+    }
   }
   ~Folder() {
     std::error_code ignored;

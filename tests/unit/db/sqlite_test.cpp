@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "common/db/migration.hpp"
-#include "place.hpp"
+#include "tests/unit/db/place.hpp"
 
 namespace katana::db {
 namespace {

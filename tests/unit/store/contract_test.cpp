@@ -4,7 +4,7 @@
 
 #include "gateway/store/sql.hpp"
 #include "gateway/store/sql_store.hpp"
-#include "world.hpp"
+#include "tests/unit/store/world.hpp"
 
 namespace katana::gateway {
 namespace {
@@ -184,6 +184,17 @@ TEST_P(StoreContract, HistoryIsBoundedByItsBytes) {
   const auto told = world.told(chat, "?");
   ASSERT_THAT(told, SizeIs(5));
   EXPECT_EQ(told[0], "user: q2");
+}
+
+TEST_P(StoreContract, HistoryIsTheSameFromMemoryAndFromTheDatabase) {
+  for (int i = 1; i <= sql::kHistoryTurns + 2; ++i) {
+    world.exchange(chat, "q" + std::to_string(i),
+                   std::string(static_cast<std::size_t>(i % 7) * 400 + 1, 'a'));
+  }
+  const auto remembered = world.told(chat, "?");
+  world.reopen();
+  EXPECT_EQ(world.told(chat, "?"), remembered);
+  EXPECT_EQ(world.told(chat, "?"), remembered);
 }
 
 TEST_P(StoreContract, AJobIsLeasedToOneWorker) {

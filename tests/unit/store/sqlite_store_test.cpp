@@ -9,12 +9,14 @@
 
 #include "common/db/sqlite.hpp"
 #include "gateway/store/sql_store.hpp"
-#include "world.hpp"
+#include "tests/unit/db/faulty_connection.hpp"
+#include "tests/unit/store/world.hpp"
 
 namespace katana::gateway {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::SizeIs;
@@ -148,6 +150,31 @@ TEST_F(SqliteStore, AFullDiskFailsWhatDoesntFitAndNothingElse) {
   EXPECT_THAT(open_now->turns, SizeIs(kept)) << "what was reported durable, no more and no less";
   for (const OpenTurn& turn : open_now->turns)
     EXPECT_TRUE(durable.at(static_cast<std::size_t>(turn.turn_id) - 1));
+}
+
+TEST_F(SqliteStore, AnAnswerWhoseCommitFailedIsNotRemembered) {
+  db::FaultyConnection* faulty = nullptr;
+  World world(
+      [&](loop::Loop& its_loop, const Clock& its_clock, std::int64_t bot) -> Result<std::unique_ptr<Store>> {
+        auto opened = db::open_sqlite(path);
+        if (!opened) return fail(opened.error());
+        auto wrapped = std::make_unique<db::FaultyConnection>(std::move(*opened));
+        faulty = wrapped.get();
+        return open_store_on(its_loop, its_clock, std::move(wrapped), bot, "");
+      });
+  const ChatKey chat{1, 0};
+  world.exchange(chat, "first?", "First.");
+  const OpenedTurn turn = world.ask(chat, "second?");
+  ASSERT_TRUE(world.lease({turn.job_id, 1}));
+  faulty->failures = 2;  // the group's commit, and the one of the operation alone
+  const auto lost = world.settle(World::answer({turn.job_id, 1}, "Lost with its commit."));
+  ASSERT_FALSE(lost);
+  EXPECT_EQ(lost.error().detail, "the disk went away");
+  EXPECT_FALSE(world.unfinished().turns.at(0).settled);
+
+  EXPECT_EQ(world.settle(World::answer({turn.job_id, 1}, "Second.")), Settled::Applied);
+  EXPECT_THAT(world.told(chat, "third?"), ElementsAre("user: first?", "model: First.", "user: second?",
+                                                      "model: Second.", "user: third?"));
 }
 
 }  // namespace

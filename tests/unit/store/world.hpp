@@ -1,6 +1,5 @@
 #pragma once
 
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -9,37 +8,14 @@
 #include <gtest/gtest.h>
 
 #include "common/core/clock.hpp"
-#include "common/core/id.hpp"
 #include "common/loop/loop.hpp"
 #include "gateway/store/store.hpp"
+#include "tests/unit/db/place.hpp"
 
 namespace katana::gateway {
 
-/// A directory that goes with the test.
-class Folder {
- public:
-  Folder() : path_(std::filesystem::temp_directory_path() / ("katana-" + fresh_id())) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  [[nodiscard]] std::string file(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
-
-/// Turns the loop until `done` holds. A test that waits in vain fails after 30 s.
-inline void run_until(loop::Loop& loop, const std::function<bool()>& done) {
-  const auto limit = std::chrono::steady_clock::now() + Seconds{30};
-  while (!done() && std::chrono::steady_clock::now() < limit)
-    loop.run_once(Millis{50});
-  ASSERT_TRUE(done()) << "no completion came";
-}
+using db::Folder;
+using db::run_until;
 
 /// Calls one operation of a store and waits until it is durable. Checks that `applied` came before, once.
 template <class T>
