@@ -165,12 +165,14 @@ void Generation::step() {
   if (!misfortune()) finish();
 }
 
+std::string_view Generation::stop_reason() const {
+  if (!script_.stop_reason.empty()) return script_.stop_reason;
+  return capped_ ? "max_tokens" : "end_turn";
+}
+
 void Generation::finish() {
   const std::string_view text = std::string_view(text_).substr(0, at_);
-  const std::string_view stop = !script_.stop_reason.empty() ? script_.stop_reason
-                                : capped_                    ? "max_tokens"
-                                                             : "end_turn";
-  dialect_->finish(ask_, text, stop, {ask_.input_tokens, pieces_}, out_);
+  dialect_->finish(ask_, text, stop_reason(), {ask_.input_tokens, pieces_}, out_);
   connection_->write(out_);
   ++providers_.answers_;
   if (providers_.probe_ != nullptr && !script_.end.empty())
@@ -186,11 +188,8 @@ void Generation::reply_whole() {
     next_piece();
     end = at_;
   }
-  const std::string_view stop = !script_.stop_reason.empty() ? script_.stop_reason
-                                : capped_                    ? "max_tokens"
-                                                             : "end_turn";
   out_.clear();
-  dialect_->whole(ask_, std::string_view(text_).substr(0, end), script_.thinking, stop,
+  dialect_->whole(ask_, std::string_view(text_).substr(0, end), script_.thinking, stop_reason(),
                   {ask_.input_tokens, pieces_}, out_);
   if (script_.broken_json_after >= 0) out_.resize(out_.size() / 2);
   ++providers_.answers_;

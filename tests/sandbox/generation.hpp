@@ -17,11 +17,10 @@ class Generation : public Mortal, public Pending {
  private:
   void step();
   bool misfortune();
-  void piece();
   void finish();
   void reply_whole();
-  void wait_for_next();
   std::string_view next_piece();
+  std::string_view stop_reason() const;
   void over();
 
   Providers& providers_;
