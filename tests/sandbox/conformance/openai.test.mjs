@@ -1,8 +1,11 @@
 // OpenAI's own SDK against the sandbox: Responses, Chat Completions, audio, images.
 import assert from 'node:assert/strict';
+import { File } from 'node:buffer';
 import { after, before, beforeEach, test } from 'node:test';
 import OpenAI, { toFile } from 'openai';
 import { startSandbox } from './sandbox.mjs';
+
+globalThis.File ??= File; // Debian 12's Node 18 has it only there
 
 let sandbox;
 let client;
