@@ -66,7 +66,7 @@ Generation::Generation(Providers& providers, HttpConnection& connection, Ask ask
 
 void Generation::begin(Nanos received) {
   connection_->hold(this);
-  if (script_.chunk_bytes > 0) connection_->slice_output(script_.chunk_bytes, nanos(script_.chunk_gap_ms));
+  connection_->slice_output(script_.chunk_bytes, nanos(script_.chunk_gap_ms));
   if (script_.hang) return;
   next_ = received + nanos(script_.first_ms);
   if (!ask_.stream) next_ += nanos(script_.token_ms * static_cast<double>(pieces_));
@@ -80,10 +80,7 @@ void Generation::connection_gone() {
 
 void Generation::over() {
   timer_.cancel();
-  if (connection_ != nullptr) {
-    if (script_.chunk_bytes == 0) connection_->slice_output(0, 0);
-    connection_->hold(nullptr);
-  }
+  if (connection_ != nullptr) connection_->hold(nullptr);
   const auto found = providers_.running_.find(this);
   if (found == providers_.running_.end()) return;
   providers_.loop_.bury(std::move(found->second));
