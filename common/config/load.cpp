@@ -157,6 +157,10 @@ Settings read_all(Reader& in) {
   for (const auto& [name, value] : in.env()) {
     if (value.empty()) continue;
     if (auto line = stray_name(name)) in.warnings.push_back(std::move(*line));
+    const Name* known = find_name(name);
+    if (known != nullptr && known->inert && sees(in.program(), name)) {
+      in.warn(name, "understood, but this version does not act on it yet");
+    }
   }
   return s;
 }

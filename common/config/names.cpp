@@ -17,6 +17,7 @@ constexpr unsigned kNone = 0;  // `katana up` and the command alone; they see ev
 
 constexpr bool kSecret = true;
 constexpr bool kPlain = false;
+constexpr bool kInert = true;  // to be taken off the row by whoever makes the setting work
 
 constexpr std::size_t kShortestNearMiss = 8;  // shorter names meet foreign ones by chance
 constexpr std::size_t kNearMiss = 2;          // edits between a name and its misspelling
@@ -98,9 +99,9 @@ const std::vector<Name>& all_names() {
       {"KATANA_TELEGRAM_API_URL", kPlain, kGateway | kWatchdog},
       {"KATANA_TELEGRAM_PROXY", kSecret, kGateway | kWatchdog},
       {"KATANA_TELEGRAM_LIMITS", kPlain, kGateway},
-      {"KATANA_WEBHOOK_URL", kPlain, kGateway},
-      {"KATANA_WEBHOOK_HTTP", kPlain, kGateway},
-      {"KATANA_WEBHOOK_SECRET", kSecret, kGateway},
+      {"KATANA_WEBHOOK_URL", kPlain, kGateway, kInert},
+      {"KATANA_WEBHOOK_HTTP", kPlain, kGateway, kInert},
+      {"KATANA_WEBHOOK_SECRET", kSecret, kGateway, kInert},
 
       {"ANTHROPIC_API_KEY", kSecret, kClaude},
       {"ANTHROPIC_BASE_URL", kPlain, kClaude | kGateway},
@@ -118,15 +119,15 @@ const std::vector<Name>& all_names() {
       {"KATANA_ACCESS", kPlain, kGateway},
       {"KATANA_ALLOWED_USERS", kPlain, kGateway},
       {"KATANA_ADMINS", kPlain, kGateway},
-      {"KATANA_BUDGET_DAY", kPlain, kGateway},
-      {"KATANA_BUDGET_MONTH", kPlain, kGateway},
-      {"KATANA_BUDGET_USER_DAY", kPlain, kGateway},
-      {"KATANA_BUDGET_USER_MONTH", kPlain, kGateway},
+      {"KATANA_BUDGET_DAY", kPlain, kGateway, kInert},
+      {"KATANA_BUDGET_MONTH", kPlain, kGateway, kInert},
+      {"KATANA_BUDGET_USER_DAY", kPlain, kGateway, kInert},
+      {"KATANA_BUDGET_USER_MONTH", kPlain, kGateway, kInert},
       {"KATANA_STREAMING", kPlain, kGateway},
       {"KATANA_UNCERTAIN", kPlain, kGateway},
-      {"KATANA_MAX_AGE", kPlain, kGateway},
+      {"KATANA_MAX_AGE", kPlain, kGateway, kInert},
       {"KATANA_RETENTION", kPlain, kGateway},
-      {"KATANA_JSON_COMMANDS", kPlain, kGateway},
+      {"KATANA_JSON_COMMANDS", kPlain, kGateway, kInert},
 
       {"KATANA_STATE_DIR", kPlain, kAll},
       {"KATANA_RUN_DIR", kPlain, kAll},
@@ -136,7 +137,7 @@ const std::vector<Name>& all_names() {
       {"KATANA_KEYS", kPlain, kAll},
       {"KATANA_GATEWAY_HTTP", kPlain, kGateway},
       {"KATANA_WATCHDOG_HTTP", kPlain, kWatchdog},
-      {"KATANA_WATCHDOG_TOKEN", kSecret, kWatchdog},
+      {"KATANA_WATCHDOG_TOKEN", kSecret, kWatchdog, kInert},
       {"KATANA_HEARTBEAT_FILE", kPlain, kGateway},
       {"KATANA_EXPECT", kPlain, kWatchdog},
       {"KATANA_INSTANCE", kPlain, kAll},
@@ -149,7 +150,7 @@ const std::vector<Name>& all_names() {
       {"TELEGRAM_BOT_TOKEN_ALERT", kSecret, kWatchdog},
       {"TELEGRAM_ALERT_CHAT_ID", kPlain, kWatchdog},
       {"TELEGRAM_CHAT_ID_ALERT", kPlain, kWatchdog},
-      {"KATANA_OPS_USERS", kPlain, kWatchdog},
+      {"KATANA_OPS_USERS", kPlain, kWatchdog, kInert},
       {"SMTP_URL", kPlain, kWatchdog},
       {"SMTP_USER", kPlain, kWatchdog},
       {"SMTP_PASSWORD", kSecret, kWatchdog},

@@ -15,6 +15,7 @@ struct Name {
   std::string_view name;
   bool secret = false;
   unsigned readers = 0;  ///< bits of `reader(Program)`
+  bool inert = false;    ///< checked, but nothing obeys it yet: whoever sets it is told
 };
 
 constexpr unsigned reader(Program program) {

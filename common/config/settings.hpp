@@ -116,10 +116,10 @@ struct Settings {
   int claude_workers = 1;
   int openai_workers = 1;
   int worker_jobs = 512;  ///< KATANA_WORKER_JOBS: most jobs that a worker process takes at once
-  std::string instance;  ///< KATANA_INSTANCE: this process's name among its kind, such as `claude-2`
+  std::string instance;   ///< KATANA_INSTANCE: this process's name among its kind, such as `claude-2`
 
-  std::vector<std::string>
-      warnings;  ///< unknown names, near misses, readable secret files under /run/secrets
+  /// Unknown names, near misses, secret files that others can read, settings that nothing obeys yet.
+  std::vector<std::string> warnings;
 };
 
 /// Name → value, as merged from the process's environment over the `.env` file.

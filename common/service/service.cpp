@@ -11,6 +11,7 @@
 #include "common/service/alarm.hpp"
 #include "common/service/notify.hpp"
 #include "common/service/pages.hpp"
+#include "common/service/process_metrics.hpp"
 #include "common/service/vitals.hpp"
 
 namespace katana::service {
@@ -37,24 +38,6 @@ std::string jobs_text(std::uint64_t n) {
   return std::to_string(n) + (n == 1 ? " job" : " jobs");
 }
 
-/// The metrics that every process has.
-struct ProcessMetrics {
-  explicit ProcessMetrics(Metrics& m, const Identity& id)
-      : resident(m.gauge("katana_process_resident_memory_bytes", "Resident memory of the process.")),
-        cpu(m.counter("katana_process_cpu_seconds_total", "User and system time of the process.")),
-        started(m.gauge("katana_process_start_time_seconds", "When the process started, in Unix time.")),
-        lag(m.gauge("katana_loop_lag_seconds", "Longest turn of the loop since the last heartbeat.")),
-        state_ready(m.gauge("katana_ready", "1 while the process serves, else 0.")),
-        healthy(m.gauge("katana_healthy", "1 while the process judges itself healthy, else 0.")) {
-    m.gauge("katana_build_info", "1, labelled by what runs.",
-            {{"version", KATANA_VERSION}, {"component", id.component}})
-        .set(1);
-  }
-  Gauge resident;
-  Counter cpu;
-  Gauge started, lag, state_ready, healthy;
-};
-
 }  // namespace
 
 struct Service::Impl {
@@ -64,12 +47,12 @@ struct Service::Impl {
         process_id(fresh_id()),
         host(host_name()),
         log(log::room("service")),
-        own(metrics, identity),
+        own(metrics, identity.component),
         http(loop),
         bus(loop, bus::BusKeys{identity.keys_dir}),
         started_at(clock.mono()) {
     if (identity.instance.empty()) identity.instance = identity.component;
-    own.started.set(static_cast<double>(to_unix_ms(clock.wall())) / 1000);
+    own.started_at(clock.wall());
   }
 
   // ---- start ----
@@ -119,7 +102,6 @@ struct Service::Impl {
   std::uint64_t seq = 0;
   std::uint64_t ticks = 0;
   Millis longest_turn{0};
-  std::uint64_t counted_cpu_ms = 0;
 };
 
 // ---- start
@@ -279,13 +261,7 @@ void Service::Impl::publish(bool with_metrics) {
 }
 
 std::string Service::Impl::metrics_text(const bus::Heartbeat& now) {
-  own.resident.set(static_cast<double>(now.rss_bytes));
-  own.cpu.add(static_cast<double>(now.cpu_ms - std::min(now.cpu_ms, counted_cpu_ms)) / 1000);
-  counted_cpu_ms = now.cpu_ms;
-  own.lag.set(static_cast<double>(now.loop_lag_ms) / 1000);
-  own.state_ready.set(now.state == ServiceState::Ready ? 1 : 0);
-  std::string reason;
-  own.healthy.set(is_healthy(now, reason) ? 1 : 0);
+  own.update(now);
   return metrics.text();
 }
 
