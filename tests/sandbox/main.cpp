@@ -7,6 +7,7 @@
 #include <iostream>
 
 #include <CLI/CLI.hpp>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
@@ -31,6 +32,7 @@ struct Options {
   bool no_record = false;
   bool limits = false;
   bool any_chat = false;
+  bool with_parent = false;
 };
 
 /// Ends the loop on SIGINT or SIGTERM.
@@ -98,6 +100,7 @@ std::string ready_json(const Options& options, int http, int https, int smtp, in
 }
 
 int run(const Options& options) {
+  if (options.with_parent) prctl(PR_SET_PDEATHSIG, SIGTERM);
   rlimit files{};
   if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
     files.rlim_cur = files.rlim_max;
@@ -184,6 +187,7 @@ int main(int argc, char** argv) {
   app.add_flag("--no-record", options.no_record, "keep no record of requests");
   app.add_flag("--limits", options.limits, "flood limits as Telegram has them");
   app.add_flag("--any-chat", options.any_chat, "private chats exist without anybody having opened them");
+  app.add_flag("--with-parent", options.with_parent, "end when the process that started it ends");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -20,7 +20,7 @@ export async function startSandbox(...options) {
       resolve();
     });
   });
-  const child = spawn(program, ['--token', token, '--ready-file', readyFile, '--tls-dir', directory, ...options], {
+  const child = spawn(program, ['--with-parent', '--token', token, '--ready-file', readyFile, '--tls-dir', directory, ...options], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   await appeared;

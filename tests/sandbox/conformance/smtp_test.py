@@ -18,7 +18,7 @@ class Mail(unittest.TestCase):
         cls.place = tempfile.TemporaryDirectory()
         ready_file = os.path.join(cls.place.name, "ready.json")
         cls.process = subprocess.Popen(
-            [os.environ["KATANA_SANDBOX"], "--ready-file", ready_file, "--tls-dir", cls.place.name, "--smtps", "127.0.0.1:0"],
+            [os.environ["KATANA_SANDBOX"], "--with-parent", "--ready-file", ready_file, "--tls-dir", cls.place.name, "--smtps", "127.0.0.1:0"],
             stdout=subprocess.DEVNULL)
         limit = time.monotonic() + 20
         while not os.path.exists(ready_file):
