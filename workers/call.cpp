@@ -73,6 +73,7 @@ void Call::begin(bus::Job job, Blobs blobs, Mono deadline) {
   first_text_.reset();
   request_id_.clear();
   answer_.clear();
+  take_text();
   backoff_.reset();
   key_changes_ = lessons_ = 0;
   ask();
@@ -86,6 +87,7 @@ void Call::ask() {
   request->total_timeout = Millis{0};  // the deadline and the silence of a stream are judged in `tick`
   request->max_body = kMaxStream;
   answer_.clear();
+  take_text();
   refusal_.clear();
   streaming_ = false;
   if (parser_.capacity() > kKeepParser) parser_ = SseParser();
@@ -154,7 +156,11 @@ bool Call::read_events(bool at_end) {
   tell_growth();
   if (work) {
     last_work_ = last_byte_;
-    owner_.on_event(*this);
+    owner_.on_event();
+    if (!announced_ && !fresh().empty()) {
+      announced_ = true;
+      owner_.on_text(*this);
+    }
   }
   return false;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -38,7 +39,8 @@ class Call {
   class Owner {
    public:
     virtual ~Owner() = default;
-    virtual void on_event(Call& call) = 0;  ///< something came; `answer().text` may have grown
+    virtual void on_event() = 0;            ///< the answer goes on: text, thought, anything but a ping
+    virtual void on_text(Call& call) = 0;   ///< there is `fresh` text; not said again until it is taken
     virtual void on_end(Call& call) = 0;    ///< see `failure()`; may come from inside `begin`
     virtual void on_hold(Millis wait) = 0;  ///< the provider asks for fewer requests
     virtual void on_report(const CallReport& report) = 0;
@@ -74,6 +76,14 @@ class Call {
 
   [[nodiscard]] const bus::JobRef& ref() const { return job_.job; }
   [[nodiscard]] Answer& answer() { return answer_; }
+  /// The text that wasn't taken yet.
+  [[nodiscard]] std::string_view fresh() const {
+    return std::string_view(answer_.text).substr(std::min(taken_, answer_.text.size()));
+  }
+  void take_text() {
+    taken_ = answer_.text.size();
+    announced_ = false;
+  }
   /// Why it failed; none: it was answered.
   [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
   [[nodiscard]] const std::string& request_id() const { return request_id_; }
@@ -112,6 +122,8 @@ class Call {
   SseParser parser_;
   std::unique_ptr<Decoder> decoder_;
   Answer answer_;
+  std::size_t taken_ = 0;   ///< bytes of its text
+  bool announced_ = false;  ///< its owner knows of fresh text
   std::optional<Error> failure_;
   std::string request_id_;
   std::string refusal_;  ///< body of an answer that isn't a stream

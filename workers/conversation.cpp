@@ -1,30 +1,62 @@
 #include "workers/conversation.hpp"
 
-#include <array>
+#include <algorithm>
 #include <cstdint>
 
 #include "common/core/text.hpp"
 
 namespace katana::workers {
 
-Result<std::vector<bus::Turn>> tidy(const std::vector<bus::Turn>& turns) {
-  std::vector<bus::Turn> out;
-  out.reserve(turns.size());
-  for (const bus::Turn& turn : turns) {
-    const bool blank = text::trim(turn.text).empty();
-    if (blank && turn.attachments.empty()) continue;
-    if (out.empty() && turn.speaker == bus::Speaker::Assistant) continue;
-    if (out.empty() || out.back().speaker != turn.speaker) {
-      out.push_back({turn.speaker, blank ? std::string() : turn.text, turn.attachments});
-      continue;
-    }
-    bus::Turn& last = out.back();
-    if (!blank) last.text += last.text.empty() ? turn.text : "\n\n" + turn.text;
-    last.attachments.insert(last.attachments.end(), turn.attachments.begin(), turn.attachments.end());
+Result<Conversation> Conversation::of(const bus::Job& job) {
+  Conversation out;
+  out.bytes_ = job.system.size();
+  out.turns_.reserve(job.turns.size());
+  for (const bus::Turn& turn : job.turns) {
+    if (text::trim(turn.text).empty() && turn.attachments.empty()) continue;
+    if (out.turns_.empty() && turn.speaker == bus::Speaker::Assistant) continue;
+    out.turns_.push_back(&turn);
+    out.bytes_ += turn.text.size();
+    for (const bus::Attachment& attachment : turn.attachments)
+      out.bytes_ += attachment.size;
   }
-  if (out.empty()) return fail(Code::Rejected, "the conversation holds no text of the user");
-  if (out.back().speaker != bus::Speaker::User) return fail(Code::Rejected, "the last turn isn't the user's");
+  if (out.turns_.empty()) return fail(Code::Rejected, "the conversation holds no text of the user");
+  if (out.turns_.back()->speaker != bus::Speaker::User)
+    return fail(Code::Rejected, "the last turn isn't the user's");
   return out;
+}
+
+Message Conversation::next() {
+  const std::size_t from = at_;
+  while (at_ < turns_.size() && turns_[at_]->speaker == turns_[from]->speaker)
+    ++at_;
+  return Message(turns_).subspan(from, at_ - from);
+}
+
+bool has_files(Message message) {
+  return std::any_of(message.begin(), message.end(),
+                     [](const bus::Turn* turn) { return !turn->attachments.empty(); });
+}
+
+bool has_text(Message message) {
+  return std::any_of(message.begin(), message.end(),
+                     [](const bus::Turn* turn) { return !text::trim(turn->text).empty(); });
+}
+
+std::size_t expected_size(const Conversation& conversation) {
+  constexpr std::size_t kForm = 512;
+  return conversation.bytes() + conversation.bytes() / 2 + kForm;
+}
+
+void write_text(Message message, JsonWriter& out) {
+  out.begin_text();
+  bool first = true;
+  for (const bus::Turn* turn : message) {
+    if (text::trim(turn->text).empty()) continue;
+    if (!first) out.text("\n\n");
+    out.text(turn->text);
+    first = false;
+  }
+  out.end_text();
 }
 
 Result<std::string_view> bytes_of(const bus::Attachment& attachment, const Blobs& blobs) {

@@ -1,19 +1,43 @@
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/bus/message.hpp"
 #include "common/core/result.hpp"
+#include "workers/json_writer.hpp"
 #include "workers/provider.hpp"
 
 /// What both providers ask of a conversation, and how files travel in it.
 namespace katana::workers {
 
-/// The turns as a provider takes them: those without content dropped, neighbours of one speaker joined, the
-/// user's first and last. Rejected when nothing is left to answer.
-Result<std::vector<bus::Turn>> tidy(const std::vector<bus::Turn>& turns);
+/// One message as a provider takes it: neighbouring turns of one speaker.
+using Message = std::span<const bus::Turn* const>;
+
+/// The turns of a job as a provider takes them: those without content left out, the user's first and last.
+/// Rejected when nothing is left to answer. Points into the job.
+class Conversation {
+ public:
+  static Result<Conversation> of(const bus::Job& job);
+  /// The next message, or none.
+  Message next();
+  /// Bytes of text and files, as an estimate of the request's size.
+  [[nodiscard]] std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::vector<const bus::Turn*> turns_;
+  std::size_t at_ = 0;
+  std::size_t bytes_ = 0;
+};
+
+bool has_files(Message message);
+bool has_text(Message message);
+/// What to reserve for the request of a conversation: most text grows little when it is escaped.
+std::size_t expected_size(const Conversation& conversation);
+/// The message's text as one JSON string: its turns' texts with a blank line between.
+void write_text(Message message, JsonWriter& out);
 
 /// The bytes of an attachment, which were pulled before.
 Result<std::string_view> bytes_of(const bus::Attachment& attachment, const Blobs& blobs);

@@ -199,13 +199,9 @@ void Worker::on_files(const std::string& job_id, Result<Blobs> blobs) {
   start(entry, std::move(job), std::move(*blobs));
 }
 
-void Worker::on_event(Call& call) {
-  ++progress_;
+void Worker::on_text(Call& call) {
   Entry* entry = find(call.ref());
-  if (entry == nullptr || entry->gathering || call.answer().text.size() == entry->sent) return;
-  const bool first = entry->sent == 0;
-  if (first && flush(*entry)) return;
-  entry->gathering = true;
+  if (entry == nullptr || (entry->seq == 0 && flush(*entry))) return;  // the first piece goes at once
   gathering_.push_back({entry->ref.job_id, ports_.clock.mono()});
 }
 
@@ -294,14 +290,13 @@ void Worker::tell(Entry& entry) {
 bool Worker::flush(Entry& entry) {
   Link& link = *links_[entry.gateway];
   if (!link.joined() || !entry.call) return false;
-  const std::string& text = entry.call->answer().text;
   auto& chunk = std::get<bus::Chunk>(chunk_);
   chunk.job = entry.ref;
   chunk.seq = entry.seq;
   chunk.whole = false;
-  chunk.text.assign(text, entry.sent);
+  chunk.text = entry.call->fresh();
   if (!link.send(chunk_)) return false;
-  entry.sent = text.size();
+  entry.call->take_text();
   ++entry.seq;
   return true;
 }
@@ -312,7 +307,7 @@ void Worker::send_whole(Entry& entry) {
   const bus::Chunk chunk{
       .job = entry.ref, .seq = entry.seq, .text = entry.call->answer().text, .whole = true};
   if (!links_[entry.gateway]->send(chunk)) return;
-  entry.sent = chunk.text.size();
+  entry.call->take_text();
   ++entry.seq;
 }
 

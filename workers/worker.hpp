@@ -89,9 +89,7 @@ class Worker final : private Call::Owner {
     Mono deadline{};
     std::optional<bus::Job> waits_for_files;
     std::unique_ptr<Call> call;
-    std::size_t sent = 0;  ///< bytes of its text
-    std::uint32_t seq = 0;
-    bool gathering = false;
+    std::uint32_t seq = 0;  ///< of its next chunk
     std::optional<bus::Message> outcome;
     std::size_t outcome_bytes = 0;
     std::optional<Mono> told;  ///< when its outcome was sent last
@@ -101,7 +99,8 @@ class Worker final : private Call::Owner {
     Mono since;
   };
 
-  void on_event(Call& call) override;
+  void on_event() override { ++progress_; }
+  void on_text(Call& call) override;
   void on_end(Call& call) override;
   void on_hold(Millis wait) override;
   void on_report(const CallReport& report) override;

@@ -78,12 +78,8 @@ void Worker::tick() {
     const std::string job_id = std::move(gathering_.front().job_id);
     gathering_.pop_front();
     const auto at = entries_.find(job_id);
-    if (at == entries_.end() || !at->second.gathering) continue;
-    Entry& entry = at->second;
-    entry.gathering = false;
-    if (!entry.call || entry.call->answer().text.size() == entry.sent || flush(entry)) continue;
-    entry.gathering = true;
-    gathering_.push_back({job_id, now});
+    if (at == entries_.end() || !at->second.call || at->second.call->fresh().empty()) continue;
+    if (!flush(at->second)) gathering_.push_back({job_id, now});
   }
   tick_calls(now);
   if (hold_until_ != Mono{} && now >= hold_until_) {

@@ -1,73 +1,82 @@
 #include "workers/claude/request.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "workers/conversation.hpp"
 
 namespace katana::claude {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using workers::JsonWriter;
 
 /// The API demands a cap; a job without one gets what every model of the family can do.
-constexpr std::uint32_t kDefaultCap = 4096;
+constexpr std::uint64_t kDefaultCap = 4096;
 /// Prompts below some 1,000 tokens aren't cached in any case, and a cache written for nothing costs more than
 /// none.
 constexpr std::size_t kWorthCaching = 4096;
 
-Result<Json> part(const bus::Attachment& attachment, const workers::Blobs& blobs) {
+Result<void> write_file(const bus::Attachment& attachment, const workers::Blobs& blobs, JsonWriter& out) {
   const auto bytes = workers::bytes_of(attachment, blobs);
   if (!bytes) return fail(bytes.error());
-  const auto source = [&] {
-    return Json{{"type", "base64"}, {"media_type", attachment.type}, {"data", workers::base64(*bytes)}};
-  };
-  if (workers::is_image(attachment.type)) return Json{{"type", "image"}, {"source", source()}};
-  if (workers::is_pdf(attachment.type)) return Json{{"type", "document"}, {"source", source()}};
-  if (workers::is_text(attachment.type)) {
-    return Json{{"type", "text"}, {"text", workers::inline_text(attachment, *bytes)}};
+  const bool image = workers::is_image(attachment.type);
+  if (image || workers::is_pdf(attachment.type)) {
+    out.begin_object().key("type").value(image ? "image" : "document").key("source").begin_object();
+    out.key("type").value("base64").key("media_type").value(attachment.type);
+    out.key("data").value(workers::base64(*bytes)).end_object().end_object();
+    return {};
   }
-  return fail(Code::Rejected, "Claude can't read files of type " + attachment.type);
+  if (!workers::is_text(attachment.type)) {
+    return fail(Code::Rejected, "Claude can't read files of type " + attachment.type);
+  }
+  out.begin_object()
+      .key("type")
+      .value("text")
+      .key("text")
+      .value(workers::inline_text(attachment, *bytes))
+      .end_object();
+  return {};
 }
 
-Result<Json> message(const bus::Turn& turn, const workers::Blobs& blobs) {
-  Json out{{"role", turn.speaker == bus::Speaker::User ? "user" : "assistant"}};
-  if (turn.attachments.empty()) {
-    out["content"] = turn.text;
-    return out;
+Result<void> write_message(workers::Message message, const workers::Blobs& blobs, JsonWriter& out) {
+  out.begin_object().key("role").value(message.front()->speaker == bus::Speaker::User ? "user" : "assistant");
+  out.key("content");
+  if (!workers::has_files(message)) {
+    workers::write_text(message, out);
+  } else {
+    out.begin_array();
+    for (const bus::Turn* turn : message) {
+      for (const bus::Attachment& attachment : turn->attachments) {
+        if (auto written = write_file(attachment, blobs, out); !written) return written;
+      }
+    }
+    if (workers::has_text(message)) {
+      out.begin_object().key("type").value("text").key("text");
+      workers::write_text(message, out);
+      out.end_object();
+    }
+    out.end_array();
   }
-  Json parts = Json::array();
-  for (const bus::Attachment& attachment : turn.attachments) {
-    auto made = part(attachment, blobs);
-    if (!made) return fail(made.error());
-    parts.push_back(std::move(*made));
-  }
-  if (!turn.text.empty()) parts.push_back({{"type", "text"}, {"text", turn.text}});
-  out["content"] = std::move(parts);
-  return out;
+  out.end_object();
+  return {};
 }
 
 }  // namespace
 
 Result<std::string> request_body(const bus::Job& job, const workers::Blobs& blobs) {
-  const auto turns = workers::tidy(job.turns);
-  if (!turns) return fail(turns.error());
-  Json body{{"model", job.model},
-            {"max_tokens", job.max_output_tokens > 0 ? job.max_output_tokens : kDefaultCap},
-            {"stream", true}};
-  if (!job.system.empty()) body["system"] = job.system;
-  std::size_t size = job.system.size();
-  Json messages = Json::array();
-  for (const bus::Turn& turn : *turns) {
-    auto made = message(turn, blobs);
-    if (!made) return fail(made.error());
-    messages.push_back(std::move(*made));
-    size += turn.text.size();
-    for (const bus::Attachment& attachment : turn.attachments)
-      size += attachment.size;
+  auto conversation = workers::Conversation::of(job);
+  if (!conversation) return fail(conversation.error());
+  JsonWriter out(workers::expected_size(*conversation));
+  out.begin_object().key("model").value(job.model);
+  out.key("max_tokens").value(job.max_output_tokens > 0 ? job.max_output_tokens : kDefaultCap);
+  out.key("stream").value(true);
+  if (!job.system.empty()) out.key("system").value(job.system);
+  if (conversation->bytes() >= kWorthCaching) {
+    out.key("cache_control").begin_object().key("type").value("ephemeral").end_object();
   }
-  body["messages"] = std::move(messages);
-  if (size >= kWorthCaching) body["cache_control"] = {{"type", "ephemeral"}};
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+  out.key("messages").begin_array();
+  for (auto message = conversation->next(); !message.empty(); message = conversation->next()) {
+    if (auto written = write_message(message, blobs, out); !written) return fail(written.error());
+  }
+  out.end_array().end_object();
+  return out.take();
 }
 
 }  // namespace katana::claude

@@ -2,14 +2,12 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "workers/conversation.hpp"
 
 namespace katana::openai {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using workers::JsonWriter;
 
 /// The Responses API refuses a smaller cap.
 constexpr std::uint32_t kSmallestCap = 16;
@@ -17,91 +15,117 @@ constexpr std::uint32_t kSmallestCap = 16;
 /// How one API writes the parts of a message.
 struct Forms {
   const char* text;  ///< type of a text part
-  Json (*image)(std::string url);
-  Json (*file)(std::string name, std::string url);
+  void (*image)(JsonWriter& out, const std::string& url);
+  void (*file)(JsonWriter& out, const std::string& name, const std::string& url);
 };
 
-constexpr Forms kResponses{
-    "input_text",
-    [](std::string url) {
-      return Json{{"type", "input_image"}, {"image_url", std::move(url)}};
-    },
-    [](std::string name, std::string url) {
-      return Json{{"type", "input_file"}, {"filename", std::move(name)}, {"file_data", std::move(url)}};
-    }};
+constexpr Forms kResponses{"input_text",
+                           [](JsonWriter& out, const std::string& url) {
+                             out.key("type").value("input_image").key("image_url").value(url);
+                           },
+                           [](JsonWriter& out, const std::string& name, const std::string& url) {
+                             out.key("type").value("input_file").key("filename").value(name);
+                             out.key("file_data").value(url);
+                           }};
 
-constexpr Forms kChat{
-    "text",
-    [](std::string url) {
-      return Json{{"type", "image_url"}, {"image_url", {{"url", std::move(url)}}}};
-    },
-    [](std::string name, std::string url) {
-      return Json{{"type", "file"}, {"file", {{"filename", std::move(name)}, {"file_data", std::move(url)}}}};
-    }};
+constexpr Forms kChat{"text",
+                      [](JsonWriter& out, const std::string& url) {
+                        out.key("type").value("image_url").key("image_url").begin_object();
+                        out.key("url").value(url).end_object();
+                      },
+                      [](JsonWriter& out, const std::string& name, const std::string& url) {
+                        out.key("type").value("file").key("file").begin_object();
+                        out.key("filename").value(name).key("file_data").value(url).end_object();
+                      }};
 
-Result<Json> part(const bus::Attachment& attachment, const workers::Blobs& blobs, const Forms& forms) {
+Result<void> write_file(const bus::Attachment& attachment, const workers::Blobs& blobs, const Forms& forms,
+                        JsonWriter& out) {
   const auto bytes = workers::bytes_of(attachment, blobs);
   if (!bytes) return fail(bytes.error());
-  if (workers::is_image(attachment.type)) return forms.image(workers::data_url(attachment.type, *bytes));
-  if (workers::is_pdf(attachment.type)) {
-    return forms.file(attachment.name.empty() ? "file.pdf" : attachment.name,
-                      workers::data_url(attachment.type, *bytes));
+  out.begin_object();
+  if (workers::is_image(attachment.type)) {
+    forms.image(out, workers::data_url(attachment.type, *bytes));
+  } else if (workers::is_pdf(attachment.type)) {
+    forms.file(out, attachment.name.empty() ? "file.pdf" : attachment.name,
+               workers::data_url(attachment.type, *bytes));
+  } else if (workers::is_text(attachment.type)) {
+    out.key("type").value(forms.text).key("text").value(workers::inline_text(attachment, *bytes));
+  } else {
+    return fail(Code::Rejected, "OpenAI's models can't read files of type " + attachment.type);
   }
-  if (workers::is_text(attachment.type)) {
-    return Json{{"type", forms.text}, {"text", workers::inline_text(attachment, *bytes)}};
-  }
-  return fail(Code::Rejected, "OpenAI's models can't read files of type " + attachment.type);
+  out.end_object();
+  return {};
 }
 
-Result<Json> messages(const bus::Job& job, const workers::Blobs& blobs, const Forms& forms) {
-  const auto turns = workers::tidy(job.turns);
-  if (!turns) return fail(turns.error());
-  Json out = Json::array();
-  for (const bus::Turn& turn : *turns) {
-    const char* role = turn.speaker == bus::Speaker::User ? "user" : "assistant";
-    if (turn.attachments.empty()) {
-      out.push_back({{"role", role}, {"content", turn.text}});
-      continue;
+Result<void> write_message(workers::Message message, const workers::Blobs& blobs, const Forms& forms,
+                           JsonWriter& out) {
+  out.begin_object().key("role").value(message.front()->speaker == bus::Speaker::User ? "user" : "assistant");
+  out.key("content");
+  if (!workers::has_files(message)) {
+    workers::write_text(message, out);
+  } else {
+    out.begin_array();
+    if (workers::has_text(message)) {
+      out.begin_object().key("type").value(forms.text).key("text");
+      workers::write_text(message, out);
+      out.end_object();
     }
-    Json parts = Json::array();
-    if (!turn.text.empty()) parts.push_back({{"type", forms.text}, {"text", turn.text}});
-    for (const bus::Attachment& attachment : turn.attachments) {
-      auto made = part(attachment, blobs, forms);
-      if (!made) return fail(made.error());
-      parts.push_back(std::move(*made));
+    for (const bus::Turn* turn : message) {
+      for (const bus::Attachment& attachment : turn->attachments) {
+        if (auto written = write_file(attachment, blobs, forms, out); !written) return written;
+      }
     }
-    out.push_back({{"role", role}, {"content", std::move(parts)}});
+    out.end_array();
   }
-  return out;
+  out.end_object();
+  return {};
 }
 
-std::string dump(const Json& body) {
-  return body.dump(-1, ' ', false, Json::error_handler_t::replace);
+/// All messages, into the array that is open.
+Result<void> write_messages(workers::Conversation& conversation, const workers::Blobs& blobs,
+                            const Forms& forms, JsonWriter& out) {
+  for (auto message = conversation.next(); !message.empty(); message = conversation.next()) {
+    if (auto written = write_message(message, blobs, forms, out); !written) return written;
+  }
+  return {};
 }
 
 }  // namespace
 
 Result<std::string> responses_body(const bus::Job& job, const workers::Blobs& blobs) {
-  auto input = messages(job, blobs, kResponses);
-  if (!input) return fail(input.error());
-  Json body{{"model", job.model}, {"stream", true}, {"store", false}};
-  if (!job.system.empty()) body["instructions"] = job.system;
-  if (job.max_output_tokens > 0) body["max_output_tokens"] = std::max(job.max_output_tokens, kSmallestCap);
-  body["input"] = std::move(*input);
-  return dump(body);
+  auto conversation = workers::Conversation::of(job);
+  if (!conversation) return fail(conversation.error());
+  JsonWriter out(workers::expected_size(*conversation));
+  out.begin_object().key("model").value(job.model).key("stream").value(true).key("store").value(false);
+  if (!job.system.empty()) out.key("instructions").value(job.system);
+  if (job.max_output_tokens > 0) {
+    out.key("max_output_tokens").value(std::uint64_t{std::max(job.max_output_tokens, kSmallestCap)});
+  }
+  out.key("input").begin_array();
+  if (auto written = write_messages(*conversation, blobs, kResponses, out); !written)
+    return fail(written.error());
+  out.end_array().end_object();
+  return out.take();
 }
 
 Result<std::string> chat_body(const bus::Job& job, const workers::Blobs& blobs, const ChatDialect& dialect) {
-  auto turns = messages(job, blobs, kChat);
-  if (!turns) return fail(turns.error());
-  Json body{{"model", job.model}, {"stream", true}};
-  if (!dialect.no_usage) body["stream_options"] = {{"include_usage", true}};
+  auto conversation = workers::Conversation::of(job);
+  if (!conversation) return fail(conversation.error());
+  JsonWriter out(workers::expected_size(*conversation));
+  out.begin_object().key("model").value(job.model).key("stream").value(true);
+  if (!dialect.no_usage)
+    out.key("stream_options").begin_object().key("include_usage").value(true).end_object();
   if (job.max_output_tokens > 0) {
-    body[dialect.old_cap ? "max_tokens" : "max_completion_tokens"] = job.max_output_tokens;
+    out.key(dialect.old_cap ? "max_tokens" : "max_completion_tokens")
+        .value(std::uint64_t{job.max_output_tokens});
   }
-  if (!job.system.empty()) turns->insert(turns->begin(), Json{{"role", "system"}, {"content", job.system}});
-  body["messages"] = std::move(*turns);
-  return dump(body);
+  out.key("messages").begin_array();
+  if (!job.system.empty()) {
+    out.begin_object().key("role").value("system").key("content").value(job.system).end_object();
+  }
+  if (auto written = write_messages(*conversation, blobs, kChat, out); !written) return fail(written.error());
+  out.end_array().end_object();
+  return out.take();
 }
 
 }  // namespace katana::openai

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/config/settings.hpp"
+#include "common/core/text.hpp"
 #include "workers/claude/claude.hpp"
 #include "workers/conversation.hpp"
 #include "workers/openai/openai.hpp"
@@ -25,25 +26,48 @@ std::unique_ptr<Provider> openai(config::OpenAiApi api) {
   return openai::make_provider({.base_url = "http://127.0.0.1:8080/v1/", .api = api});
 }
 
+std::string claude_body(std::vector<bus::Turn> turns) {
+  bus::Job out = job();
+  out.turns = std::move(turns);
+  const auto request = claude::make_provider({.base_url = "https://h"})->build(out, {}, Secret());
+  return request ? request->body : std::string(to_string(request.error().code));
+}
+
 TEST(Conversation, IsTidied) {
-  const auto turns = tidy({{Speaker::Assistant, "greeting"},
-                           {Speaker::User, "a"},
-                           {Speaker::Assistant, "  \n"},
-                           {Speaker::User, "b"},
-                           {Speaker::Assistant, "c"},
-                           {Speaker::User, ""},
-                           {Speaker::User, "d"}});
-  ASSERT_TRUE(turns);
-  ASSERT_EQ(turns->size(), 3U);
-  EXPECT_EQ((*turns)[0].text, "a\n\nb");
-  EXPECT_EQ((*turns)[1].text, "c");
-  EXPECT_EQ((*turns)[2].text, "d");
+  const auto messages = json::parse(claude_body({{Speaker::Assistant, "greeting"},
+                                                 {Speaker::User, "a"},
+                                                 {Speaker::Assistant, "  \n"},
+                                                 {Speaker::User, "b"},
+                                                 {Speaker::Assistant, "c"},
+                                                 {Speaker::User, ""},
+                                                 {Speaker::User, "d"}}))["messages"];
+  ASSERT_EQ(messages.size(), 3U);
+  EXPECT_EQ(messages[0]["content"], "a\n\nb");
+  EXPECT_EQ(messages[1]["content"], "c");
+  EXPECT_EQ(messages[2]["content"], "d");
 }
 
 TEST(Conversation, WithoutAQuestionIsRejected) {
-  EXPECT_EQ(tidy({}).error().code, Code::Rejected);
-  EXPECT_EQ(tidy({{Speaker::User, "  "}}).error().code, Code::Rejected);
-  EXPECT_EQ(tidy({{Speaker::User, "a"}, {Speaker::Assistant, "b"}}).error().code, Code::Rejected);
+  EXPECT_EQ(claude_body({}), "rejected");
+  EXPECT_EQ(claude_body({{Speaker::User, "  "}}), "rejected");
+  EXPECT_EQ(claude_body({{Speaker::User, "a"}, {Speaker::Assistant, "b"}}), "rejected");
+}
+
+TEST(Json, IsWrittenAsOthersReadIt) {
+  std::string every;
+  for (int c = 1; c < 256; ++c)
+    every += static_cast<char>(c);
+  every += std::string("\0 and \xF0\x9F\x98\x80 \xED\xA0\x80", 15);
+  JsonWriter out(16);
+  out.begin_object().key("a").begin_array().end_array().key("b").value(true).key("c").begin_array();
+  out.value(std::uint64_t{7}).value("x").begin_object().end_object().end_array();
+  out.key("d").begin_text().text("1").text("2").end_text().key("e").value(every).end_object();
+  const auto read = json::parse(out.take());
+  EXPECT_EQ(read["a"], json::array());
+  EXPECT_EQ(read["b"], true);
+  EXPECT_EQ(read["c"], json::parse(R"([7,"x",{}])"));
+  EXPECT_EQ(read["d"], "12");
+  EXPECT_EQ(read["e"], text::sanitize(every));
 }
 
 TEST(Conversation, Base64) {
