@@ -9,7 +9,7 @@ Result<void> copy_whole(Connection& connection, const std::string& path) {
   auto copy = connection.copy_to(path);
   if (!copy) return fail(copy.error());
   for (;;) {
-    const auto whole = (*copy)->step();
+    auto whole = (*copy)->step();
     if (!whole) return fail(whole.error());
     if (*whole) return {};
   }
@@ -56,7 +56,7 @@ Result<void> take_step(Connection& connection, const Migration& step) {
 }  // namespace
 
 Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path) {
-  const auto found = version_of(connection);
+  auto found = version_of(connection);
   if (!found) return found;
   const int newest = steps.empty() ? 0 : steps.back().version;
   if (*found > newest) {

@@ -201,7 +201,7 @@ void SqlStore::copy(std::shared_ptr<std::unique_ptr<db::Copy>> copy_under_way, s
           if (!begun) return fail(begun.error());
           *copy_under_way = std::move(*begun);
         }
-        const auto whole = (*copy_under_way)->step();
+        auto whole = (*copy_under_way)->step();
         if (!whole || *whole) copy_under_way->reset();
         return whole;
       },
