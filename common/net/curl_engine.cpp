@@ -4,16 +4,12 @@
 #include <chrono>
 #include <stdexcept>
 
-#include <sys/socket.h>
-#include <unistd.h>
-
 namespace katana::net {
 namespace {
 
 using MonoClock = std::chrono::steady_clock;
 
 constexpr long kIdleConnections = 8192;  // curl's default, 4 × running, drops connections between bursts
-constexpr long kBuffer = 16 << 10;
 
 }  // namespace
 
@@ -50,7 +46,7 @@ CurlEngine::~CurlEngine() {
     if (transfer->in_curl_) curl_multi_remove_handle(multi_, transfer->easy_);
     transfer->release();
   }
-  curl_multi_cleanup(multi_);  // closes the idle connections, through close_socket
+  curl_multi_cleanup(multi_);
 }
 
 void set_common_options(CURL* easy) {
@@ -62,21 +58,6 @@ void set_common_options(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
   curl_easy_setopt(easy, CURLOPT_PROXY, "");    // not the environment's
   curl_easy_setopt(easy, CURLOPT_NOPROXY, "");  // nor its exceptions
-}
-
-void CurlEngine::prepare(CURL* easy) {
-  set_common_options(easy);
-  // HTTP/2 of libcurl 7.88.0 to 8.1.2 crashes (curl's own list of known bugs): Debian 12 has 7.88.1.
-  curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, kBuffer);
-  curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, kBuffer);
-  curl_easy_setopt(easy, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
-  curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-  curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &CurlEngine::open_socket);
-  curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, this);
-  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &CurlEngine::close_socket);
-  curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, this);
 }
 
 // ---- transfers
@@ -173,27 +154,10 @@ CurlEngine::Socket& CurlEngine::socket(int fd) {
   return sockets_[index];
 }
 
-curl_socket_t CurlEngine::open_socket(void* self, curlsocktype, curl_sockaddr* address) {
-  const int fd =
-      ::socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
-  if (fd < 0) return CURL_SOCKET_BAD;
-  Socket& socket = static_cast<CurlEngine*>(self)->socket(fd);
-  socket = Socket{};
-  socket.opened = true;
-  return fd;
-}
-
-int CurlEngine::close_socket(void* self, curl_socket_t fd) {
-  static_cast<CurlEngine*>(self)->socket(fd) = Socket{};  // the watch must go before its descriptor
-  return ::close(fd);
-}
-
 void CurlEngine::want(int fd, int what) {
   Socket& s = socket(fd);
   s.wanted = what == CURL_POLL_REMOVE ? 0 : what & CURL_POLL_INOUT;
-  if (s.wanted == s.watched) return;
-  if (s.wanted == 0 && s.opened && s.watched == CURL_POLL_IN) return;  // idle, and used again most likely
-  watch(fd);
+  if (s.wanted != s.watched) watch(fd);
 }
 
 void CurlEngine::watch(int fd) {
@@ -206,10 +170,6 @@ void CurlEngine::watch(int fd) {
 }
 
 void CurlEngine::socket_ready(int fd, loop::Ready ready) {
-  if (socket(fd).wanted == 0) {  // the peer of an idle connection left; curl sees that when it looks at it
-    watch(fd);
-    return;
-  }
   int events = 0;
   if (ready.readable) events |= CURL_CSELECT_IN;
   if (ready.writable) events |= CURL_CSELECT_OUT;

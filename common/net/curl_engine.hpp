@@ -53,21 +53,17 @@ class CurlEngine {
   CurlEngine(const CurlEngine&) = delete;
   CurlEngine& operator=(const CurlEngine&) = delete;
 
-  /// Options that every easy handle on this engine carries for life.
-  void prepare(CURL* easy);
   void start(std::shared_ptr<Transfer> transfer);
   /// Ends a running transfer early, with `finish(code)` unless it is over; also from inside curl's callbacks.
   void give_up(Transfer& transfer, CURLcode code);
   loop::Loop& loop() { return loop_; }
 
  private:
-  /// A descriptor that curl uses. After curl has lost interest the watch stays on the connections that we
-  /// opened ourselves: a connection in use again costs no call to the kernel. `closed` takes it away in time.
+  /// A descriptor that curl uses.
   struct Socket {
     loop::Handle watch;
-    int watched = 0;      ///< interest of `watch`
-    int wanted = 0;       ///< interest of curl; 0: the connection is idle
-    bool opened = false;  ///< by us: we shall hear of its closing
+    int watched = 0;  ///< interest of `watch`
+    int wanted = 0;   ///< interest of curl
   };
   struct Ended {
     std::shared_ptr<Transfer> transfer;
@@ -86,9 +82,6 @@ class CurlEngine {
   void wake_in(long wait_ms);
   void arm(Mono at, Millis wait);
   void timer_fired();
-
-  static curl_socket_t open_socket(void* self, curlsocktype purpose, curl_sockaddr* address);
-  static int close_socket(void* self, curl_socket_t fd);
 
   loop::Loop& loop_;
   CURLM* multi_;

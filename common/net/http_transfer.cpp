@@ -10,6 +10,7 @@ namespace {
 using MonoClock = std::chrono::steady_clock;
 
 constexpr std::size_t kIdleHandles = 1024;
+constexpr long kBuffer = 16 << 10;
 constexpr std::size_t kMaxHead = 64 << 10;
 constexpr std::size_t kMaxUrl = 16 << 10;
 constexpr std::size_t kReserveAtMost = 1 << 20;
@@ -51,8 +52,15 @@ std::string seconds(Millis ms) {
 // ---- easy handles
 // ---------------------------------------------------------------------------------------------
 
-Easy::Easy(CurlEngine& engine) : curl(curl_easy_init()) {
-  engine.prepare(curl);
+Easy::Easy() : curl(curl_easy_init()) {
+  set_common_options(curl);
+  // HTTP/2 of libcurl 7.88.0 to 8.1.2 crashes (curl's own list of known bugs): Debian 12 has 7.88.1.
+  curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
+  curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, kBuffer);
+  curl_easy_setopt(curl, CURLOPT_UPLOAD_BUFFERSIZE, kBuffer);
+  curl_easy_setopt(curl, CURLOPT_DNS_CACHE_TIMEOUT, 60L);
+  curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why.data());
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "katana/" KATANA_VERSION);
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
@@ -63,8 +71,8 @@ Easy::~Easy() {
   curl_slist_free_all(header_list);
 }
 
-std::unique_ptr<Easy> EasyPool::take(CurlEngine& engine) {
-  if (idle_.empty()) return std::make_unique<Easy>(engine);
+std::unique_ptr<Easy> EasyPool::take() {
+  if (idle_.empty()) return std::make_unique<Easy>();
   auto easy = std::move(idle_.back());
   idle_.pop_back();
   return easy;
@@ -108,7 +116,7 @@ void HttpTransfer::begin() {
     });
     return;
   }
-  handle_ = pool_.take(engine_);
+  handle_ = pool_.take();
   easy_ = handle_->curl;
   set_up();
   if (request_.stall_timeout.count() > 0) {

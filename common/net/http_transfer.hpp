@@ -15,7 +15,7 @@ namespace katana::net {
 /// An easy handle with what it was last set to, so that the next request sets only what differs. Owned by
 /// EasyPool, lent to one transfer at a time.
 struct Easy {
-  explicit Easy(CurlEngine& engine);
+  Easy();
   ~Easy();
   Easy(const Easy&) = delete;
   Easy& operator=(const Easy&) = delete;
@@ -32,7 +32,7 @@ struct Easy {
 /// Easy handles that wait for their next request. They keep no connection: those belong to the engine.
 class EasyPool {
  public:
-  std::unique_ptr<Easy> take(CurlEngine& engine);
+  std::unique_ptr<Easy> take();
   void give_back(std::unique_ptr<Easy> easy);
 
  private:

@@ -383,6 +383,21 @@ TEST_F(Client, TheEnvironmentsProxyIsIgnoredAndOursIsUsed) {
   EXPECT_THAT(seen, HasSubstr("Proxy-Authorization: Basic dXNlcjp3b3Jk"));
 }
 
+TEST_F(Client, AWaitingPollWakesNobody) {
+  Peer peer(loop, [](Peer::Conn&) {});
+  auto request = request_to(peer.origin(), "POST", "{}");
+  request.total_timeout = request.stall_timeout = Millis{65'000};
+  auto call = http.start(request, {});
+  ASSERT_TRUE(drive(loop, [&] { return peer.conns.size() == 1 && !peer.conns[0]->in.empty(); }));
+  for (int i = 0; i < 10; ++i)
+    loop.run_once(Millis{10});
+  int turns = 0;
+  auto hook = loop.before_wait([&] { ++turns; });
+  auto end = loop.after(Millis{1300}, [&] { loop.stop(); });
+  loop.run();
+  EXPECT_LE(turns, 4);
+}
+
 // ---- dropping calls
 // -------------------------------------------------------------------------------------------
 
