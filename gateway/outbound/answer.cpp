@@ -60,7 +60,8 @@ Step Answer::growing(std::size_t part) const {
 Step Answer::next() const {
   if (delivering) return {Act::Wait};
   if (!abandoned.empty()) return {final ? Act::Deliver : Act::None};
-  const std::size_t count = only_final && !final ? 1 : std::max<std::size_t>(1, composer.count());
+  const std::size_t wanted = only_final && !final ? 1 : std::max<std::size_t>(1, composer.count());
+  const std::size_t count = std::min(wanted, most_parts);
   const Rank rank = final ? Rank::Final : first_sent ? Rank::Edit : Rank::FirstSend;
   for (std::size_t k = 0; k < count; ++k) {
     if (k == parts.size()) return {Act::AddRow, k};

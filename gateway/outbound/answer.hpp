@@ -77,6 +77,7 @@ struct Answer {
   std::string abandoned;           ///< why it can't be shown
   std::uint64_t seen_version = 0;  ///< of the composer, as the last growing part shows it
   std::uint64_t generation = 0;    ///< of restarts
+  std::size_t most_parts = static_cast<std::size_t>(-1);  ///< the store takes no more
   bool final = false;
   bool first_sent = false;
   bool text_shown = false;

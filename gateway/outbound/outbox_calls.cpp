@@ -113,7 +113,7 @@ void Outbox::Impl::perform_answer(Lane& lane, Answer& answer, Step step, Mono no
       call = api_.send_message(message, std::move(sent));
       break;
     case Act::Draft:
-      call = api_.send_draft(answer.slot.turn_id, message, std::move(done));
+      call = api_.send_draft(1 + answer.slot.turn_id % 0x7FFFFFFE, message, std::move(done));
       break;
     case Act::Edit:
       call = api_.edit_message(message_id, message, std::move(done));
@@ -357,6 +357,8 @@ void Outbox::Impl::migrate(Lane& from, std::int64_t to) {
   moved_[old] = to;
   Lane& lane = lane_of(to);
   for (Answer* answer : from.answers) {
+    for (const ShownPart& part : answer->parts)
+      forget_message(part.outbox_id);
     answer->lane = &lane;
     answer->slot.chat.chat_id = to;
     answer->slot.question_id = 0;

@@ -77,6 +77,7 @@ struct StoreTask {
   std::function<void(Done<Nothing>)> run;
   std::function<void()> applied{};
   std::function<void()> durable{};
+  std::function<void()> refused{};  ///< the domain said no (its row is gone): not repeated
   Backoff backoff{Millis{100}, Millis{10'000}};
 };
 
@@ -123,6 +124,7 @@ struct Outbox::Impl {
   void submit(std::shared_ptr<StoreTask> task);
   void add_row(Answer& answer, std::size_t part);
   void part_sent(Answer& answer, std::size_t part);
+  void forget_message(std::int64_t outbox_id);
   void deliver(Answer& answer);
   void attempt(Lane& lane, const WaitingReply& reply);
   void reply_done(Lane& lane, std::int64_t message_id, const std::string& abandoned);

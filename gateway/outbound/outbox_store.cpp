@@ -9,6 +9,12 @@
 // once, and should the commit be lost, a start from the store repeats an edit that Telegram calls "not
 // modified".
 namespace katana::gateway {
+namespace {
+
+/// Its user was forgotten in the meantime, for one.
+constexpr std::string_view kNoRow = "the store knows nothing of it";
+
+}  // namespace
 
 void Outbox::Impl::submit(std::shared_ptr<StoreTask> task) {
   ++store_tasks_;
@@ -22,6 +28,10 @@ void Outbox::Impl::submit(std::shared_ptr<StoreTask> task) {
     if (r) {
       --store_tasks_;
       if (task->durable) task->durable();
+    } else if (r.error().code == Code::Rejected) {
+      --store_tasks_;
+      report(r.error(), task->doing);
+      if (task->refused) task->refused();
     } else {
       report(r.error(), task->doing);
       store_later_.emplace(clock_.mono() + task->backoff.next(random_u64()), task);  // still counted
@@ -53,6 +63,15 @@ void Outbox::Impl::add_row(Answer& answer, std::size_t part) {
     a->parts[part].stored = true;
     refresh(*a->lane);
   };
+  task->refused = [this, turn_id,
+                   part] {  // more parts than the store allows, or it knows nothing of the turn
+    Answer* a = answer_of(turn_id);
+    if (a == nullptr) return;
+    a->parts.resize(part);
+    a->most_parts = part;
+    if (part == 0) abandon(*a, std::string(kNoRow));
+    refresh(*a->lane);
+  };
   submit(std::move(task));
 }
 
@@ -73,13 +92,26 @@ void Outbox::Impl::part_sent(Answer& answer, std::size_t part) {
       a->parts[part].stored = true;
     refresh(*a->lane);
   };
+  task->refused = [this, turn_id] {
+    Answer* a = answer_of(turn_id);
+    if (a == nullptr) return;
+    abandon(*a, std::string(kNoRow));
+    refresh(*a->lane);
+  };
   submit(std::move(task));
+}
+
+/// A message id that means another message from now on: a start from the store must not edit that. Not
+/// repeated: by then the row may hold the new message.
+void Outbox::Impl::forget_message(std::int64_t outbox_id) {
+  if (outbox_id != 0) store_.part_sent(outbox_id, 0, {});
 }
 
 void Outbox::Impl::deliver(Answer& answer) {
   answer.delivering = true;
   const std::int64_t turn_id = answer.slot.turn_id;
-  const std::string abandoned = answer.abandoned;
+  const bool cut = answer.abandoned.empty() && answer.composer.count() > answer.most_parts;
+  const std::string abandoned = cut ? "too long: its end is not shown" : answer.abandoned;
   auto task = std::make_shared<StoreTask>();
   task->doing = "store answer_delivered";
   task->run = [this, turn_id, abandoned](Done<Nothing> done) {
@@ -99,6 +131,7 @@ void Outbox::Impl::deliver(Answer& answer) {
     erase(*a);
     refresh(lane);
   };
+  task->refused = task->durable;
   submit(std::move(task));
 }
 
@@ -114,6 +147,11 @@ void Outbox::Impl::attempt(Lane& lane, const WaitingReply& reply) {
     if (!lane.first.empty() && lane.first.front().reply && lane.first.front().reply->outbox_id == id) {
       lane.first.front().reply->attempted = true;
     }
+    refresh(lane);
+  };
+  task->refused = [this, &lane] {
+    lane.busy = false;
+    if (!lane.first.empty() && lane.first.front().reply) reply_done(lane, 0, std::string(kNoRow));
     refresh(lane);
   };
   submit(std::move(task));

@@ -414,6 +414,15 @@ TEST_F(OutboxTest, AStoreThatFailsIsAskedAgain) {
   EXPECT_THAT(errors, testing::Contains("store reply_attempting: internal"));
 }
 
+TEST_F(OutboxTest, MorePartsThanTheStoreTakesAreLeftOutAndSaid) {
+  store.most_parts = 2;
+  open(1);
+  box().finish(1, {.text = words(3000)});
+  until_idle();
+  EXPECT_EQ(telegram.texts(7).size(), 2u);
+  EXPECT_EQ(delivered.at(1), "too long: its end is not shown");
+}
+
 TEST_F(OutboxTest, AnUncertainReplyIsSentAgainOrAskedAbout) {
   for (const bool ask : {false, true}) {
     outbox.reset();

@@ -243,6 +243,7 @@ class FakeStore final : public Store {
  public:
   explicit FakeStore(World& world) : world_(world) {}
   Millis applied_after{1}, durable_after{4};
+  int most_parts = 255;
   int failures = 0;                                    ///< of the next operations
   std::map<std::int64_t, std::int64_t> part_messages;  ///< outbox id -> message id
   std::map<std::int64_t, std::string> delivered;       ///< turn -> why abandoned
@@ -252,6 +253,10 @@ class FakeStore final : public Store {
   int rows_added = 0;
 
   void add_part(std::int64_t, int part, Done<AnswerPart> done) override {
+    if (part > most_parts) {
+      world_.after(durable_after, [done] { done.durable(fail(Code::Rejected, "too many parts")); });
+      return;
+    }
     finish<AnswerPart>(std::move(done), [this, part] { return AnswerPart{10'000 + ++rows_added, part, 0}; });
   }
   void part_sent(std::int64_t id, std::int64_t message, Done<Nothing> done) override {
