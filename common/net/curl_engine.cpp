@@ -104,13 +104,12 @@ void CurlEngine::leave(Transfer& transfer) {
 
 void CurlEngine::complete(const std::shared_ptr<Transfer>& transfer, CURLcode code) {
   if (transfer->place_ == Transfer::kNowhere) return;
-  const auto kept = transfer;
-  leave(*kept);
-  if (!kept->over_) {
-    kept->over_ = true;
-    kept->finish(code);
+  leave(*transfer);
+  if (!transfer->over_) {
+    transfer->over_ = true;
+    transfer->finish(code);
   }
-  kept->release();
+  transfer->release();
 }
 
 void CurlEngine::act(curl_socket_t fd, int events) {

@@ -155,7 +155,7 @@ struct HttpServer::Impl {
   void turn();
   void beat();
   MHD_Result serve(MHD_Connection* connection, const char* url, const char* method, Arriving& request);
-  MHD_Result reply(MHD_Connection* connection, ServerResponse response);
+  MHD_Result reply(MHD_Connection* connection, const ServerResponse& response);
   Response stream_to(MHD_Connection* connection, std::shared_ptr<StreamState>& state);
   static MHD_Result on_request(void* self, MHD_Connection* connection, const char* url, const char* method,
                                const char*, const char* data, std::size_t* size, void** request);
@@ -255,7 +255,7 @@ MHD_Result HttpServer::Impl::serve(MHD_Connection* connection, const char* url, 
   return reply(connection, handler(request));
 }
 
-MHD_Result HttpServer::Impl::reply(MHD_Connection* connection, ServerResponse response) {
+MHD_Result HttpServer::Impl::reply(MHD_Connection* connection, const ServerResponse& response) {
   std::shared_ptr<StreamState> state;
   if (response.stream) {
     std::erase_if(streams, [](const auto& weak) { return weak.expired(); });

@@ -4,7 +4,6 @@
 #include <array>
 #include <atomic>
 #include <csignal>
-#include <cstring>
 #include <optional>
 
 #include "common/core/text.hpp"
@@ -138,7 +137,7 @@ std::size_t Session::on_read(char* into, std::size_t size, std::size_t count, vo
   auto& session = *static_cast<Session*>(self);
   const std::string& message = session.mail_.message;
   const std::size_t n = std::min(size * count, message.size() - session.sent_);
-  std::memcpy(into, message.data() + session.sent_, n);
+  message.copy(into, n, session.sent_);
   session.sent_ += n;
   return n;
 }

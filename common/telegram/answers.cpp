@@ -13,7 +13,7 @@ namespace {
 using Element = simdjson::dom::element;
 
 constexpr std::size_t kLongestDetail = 200;
-constexpr std::int64_t kLongestWait = 24 * 3600;
+constexpr std::int64_t kLongestWait = std::int64_t{24} * 3600;
 
 bool contains(std::string_view text, std::initializer_list<std::string_view> any) {
   return std::any_of(any.begin(), any.end(),
