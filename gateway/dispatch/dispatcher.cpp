@@ -390,6 +390,10 @@ void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& ne
   const auto it = entries_.find(turn_id);
   if (it == entries_.end() || it->second.state != State::Requeueing) return;
   Entry& e = it->second;
+  if (!next && next.error().code == Code::Rejected) {  // it isn't leased: its lease was never committed
+    e.peer.clear();
+    return not_sent(e);
+  }
   if (!next) {
     logger().error("job {}: could not be queued again: {}", e.q.job.job_id, next.error().detail);
     e.unqueued = true;
