@@ -1,0 +1,186 @@
+#include "watchdog/channels/delivery.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+#include <vector>
+
+#include "common/core/id.hpp"
+#include "common/log/log.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kMaxFile = 64 << 10;
+constexpr std::size_t kThreads = 200;
+
+std::shared_ptr<spdlog::logger> log() {
+  static const auto logger = log::room("channels");
+  return logger;
+}
+
+}  // namespace
+
+Delivery::Delivery(loop::Loop& loop, const Clock& clock, Disk& disk, std::unique_ptr<Channel> channel,
+                   std::string directory, Events events)
+    : loop_(loop),
+      clock_(clock),
+      disk_(disk),
+      channel_(std::move(channel)),
+      directory_(std::move(directory)),
+      events_(std::move(events)) {}
+
+std::string Delivery::path_of(const Item& item) const {
+  std::string number = std::to_string(item.number);
+  return directory_ + "/" + std::string(12 - std::min<std::size_t>(12, number.size()), '0') + number +
+         ".json";
+}
+
+Result<void> Delivery::load() {
+  std::error_code error;
+  fs::create_directories(directory_, error);
+  if (error) return fail(Code::Internal, "making " + directory_ + ": " + error.message());
+  std::vector<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(directory_, error))
+    if (entry.path().extension() == ".json") files.push_back(entry.path());
+  if (error) return fail(Code::Internal, "reading " + directory_ + ": " + error.message());
+  std::sort(files.begin(), files.end());
+  for (const auto& path : files) {
+    const std::string stem = path.stem().string();
+    Item item;
+    const auto [end, bad] = std::from_chars(stem.data(), stem.data() + stem.size(), item.number);
+    auto notice =
+        read_whole(path.string(), kMaxFile).and_then([](const std::string& s) { return parse_notice(s); });
+    if (bad != std::errc{} || end != stem.data() + stem.size() || !notice) {
+      log()->error("{}: {} set aside: {}", name(), path.string(),
+                   notice ? "not a number" : notice.error().detail);
+      fs::rename(path, path.string() + ".bad", error);
+      continue;
+    }
+    item.notice = std::move(*notice);
+    item.stored = true;
+    next_number_ = std::max(next_number_, item.number + 1);
+    waiting_.push_back(std::move(item));
+  }
+  read_threads();
+  if (!waiting_.empty()) log()->info("{}: {} notices wait from an earlier run", name(), waiting_.size());
+  return {};
+}
+
+void Delivery::read_threads() {
+  const auto text = read_whole(threads_path(), kMaxFile);
+  if (!text) return;  // none was kept yet; without it a notice begins a thread of its own
+  std::size_t from = 0;
+  for (std::size_t end; (end = text->find('\n', from)) != std::string::npos; from = end + 1) {
+    const std::string line = text->substr(from, end - from);
+    const auto blank = line.find(' ');
+    if (blank != std::string::npos) threads_.emplace_back(line.substr(0, blank), line.substr(blank + 1));
+  }
+}
+
+std::string Delivery::thread_of(const std::string& incident) const {
+  for (const auto& [id, thread] : threads_)
+    if (id == incident) return thread;
+  return {};
+}
+
+void Delivery::keep_thread(const std::string& incident, const std::string& thread) {
+  if (thread.empty() || !thread_of(incident).empty()) return;
+  threads_.emplace_back(incident, thread);
+  if (threads_.size() > kThreads) threads_.pop_front();
+  std::string all;
+  for (const auto& [id, t] : threads_)
+    all += id + " " + t + "\n";
+  disk_.run([path = threads_path(), all] { return write_durably(path, all); },
+            [this](const Result<void>& r) {
+              if (!r) log()->error("{}: {}", name(), r.error().detail);
+            });
+}
+
+void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)> then) {
+  if (waiting_.size() >= kMost) {
+    ++dropped_;
+    log()->error("{}: {} notices wait already; '{}' is dropped", name(), kMost, subject(notice));
+    if (then) then(fail(Code::Overloaded, "too many notices wait"));
+    return;
+  }
+  waiting_.push_back({next_number_++, notice, false, std::move(then)});
+  const std::uint64_t number = waiting_.back().number;
+  disk_.run([path = path_of(waiting_.back()), json = to_json(notice)] { return write_durably(path, json); },
+            [this, number](const Result<void>& stored) {
+              // A full disk must not keep anybody from being told: it is sent from memory then.
+              if (!stored) log()->error("{}: {}; sending without the spool", name(), stored.error().detail);
+              for (auto& item : waiting_)
+                if (item.number == number) item.stored = true;
+              pump();
+            });
+}
+
+void Delivery::start() {
+  started_ = true;
+  pump();
+}
+
+void Delivery::pump() {
+  while (!waiting_.empty() && !sending_ && clock_.wall() - waiting_.front().notice.at > kTooOld) {
+    log()->error("{}: '{}' is given up after a day", name(), subject(waiting_.front().notice));
+    ++dropped_;
+    finish_front();
+  }
+  if (!started_ || sending_ || retry_ || waiting_.empty() || !waiting_.front().stored) return;
+  sending_ = true;
+  const Notice& notice = waiting_.front().notice;
+  channel_->send(notice, thread_of(notice.incident),
+                 [this](Result<Receipt> result) { done(std::move(result)); });
+}
+
+void Delivery::done(Result<Receipt> result) {
+  sending_ = false;
+  Item& front = waiting_.front();
+  if (auto then = std::exchange(front.then, {})) then(result);
+  if (!result) return failed(result.error());
+  ++sent_;
+  last_sent_ = clock_.wall();
+  log()->info("{} took '{}': {}", name(), subject(front.notice), result->said);
+  keep_thread(front.notice.incident, result->thread);
+  finish_front();
+  failures_ = 0;
+  backoff_.reset();
+  last_error_.clear();
+  if (std::exchange(told_, false)) events_.on_working();
+  pump();
+}
+
+void Delivery::failed(const Error& error) {
+  ++failures_;
+  last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;
+  Millis wait = backoff_.next(random_u64());
+  if (error.retry_after) wait = std::max(*error.retry_after, Millis{100});
+  log()->warn("{} did not take '{}': {}; next try in {}", name(), subject(waiting_.front().notice),
+              last_error_, human(wait));
+  retry_ = loop_.after(wait, [this] {
+    retry_.reset();
+    pump();
+  });
+  const bool for_the_operator = error.code == Code::Auth || error.code == Code::Rejected;
+  const bool tell = !told_ && error.code != Code::RateLimited && (for_the_operator || failures_ >= kFailures);
+  if (!tell) return;
+  told_ = true;
+  events_.on_failing(error);
+}
+
+void Delivery::finish_front() {
+  disk_.run([path = path_of(waiting_.front())] { return remove_durably(path); },
+            [this](const Result<void>& r) {
+              if (!r) log()->error("{}: {}; that notice may come twice", name(), r.error().detail);
+            });
+  waiting_.pop_front();
+}
+
+Delivery::Status Delivery::status() const {
+  return {name(), waiting_.size(), told_, last_error_, sent_, dropped_, last_sent_};
+}
+
+}  // namespace katana::watchdog

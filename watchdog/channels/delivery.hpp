@@ -1,0 +1,97 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "common/core/backoff.hpp"
+#include "common/core/clock.hpp"
+#include "common/loop/loop.hpp"
+#include "watchdog/channels/channel.hpp"
+#include "watchdog/channels/disk.hpp"
+
+namespace katana::watchdog {
+
+/// A channel with its spool: a notice is on disk before it is sent and leaves the disk when the other side
+/// has taken it; order is kept; a failure is repeated with back-off until it works, by the next process if
+/// need be. Owned by the watchdog; loop thread only.
+class Delivery {
+ public:
+  /// Waiting notices at most; above it the newest are dropped and counted (the book bounds them long before).
+  static constexpr std::size_t kMost = 1000;
+  /// A notice that no one took for this long is given up: it would only mislead.
+  static constexpr Seconds kTooOld{24 * 3600};
+  /// Failures in a row before the others are told; a refused key is told at once.
+  static constexpr int kFailures = 2;
+
+  struct Events {
+    std::function<void(const Error&)> on_failing;  ///< once, until it works again
+    std::function<void()> on_working;              ///< after on_failing
+  };
+  struct Status {
+    std::string name;
+    std::size_t waiting = 0;
+    bool failing = false;
+    std::string last_error;
+    std::uint64_t sent = 0;
+    std::uint64_t dropped = 0;
+    std::optional<Wall> last_sent;
+  };
+
+  Delivery(loop::Loop& loop, const Clock& clock, Disk& disk, std::unique_ptr<Channel> channel,
+           std::string directory, Events events);
+
+  /// Makes the directory and takes up what an earlier process left. Blocks: before the loop runs.
+  Result<void> load();
+  /// `then`, if given, hears of the first try's outcome.
+  void accept(const Notice& notice, std::function<void(Result<Receipt>)> then = {});
+  /// Sends what waits; nothing is tried before this.
+  void start();
+
+  [[nodiscard]] const std::string& name() const { return channel_->name(); }
+  [[nodiscard]] Status status() const;
+  [[nodiscard]] bool idle() const { return waiting_.empty(); }
+
+ private:
+  struct Item {
+    std::uint64_t number = 0;
+    Notice notice;
+    bool stored = false;
+    std::function<void(Result<Receipt>)> then{};
+  };
+  [[nodiscard]] std::string path_of(const Item& item) const;
+  [[nodiscard]] std::string threads_path() const { return directory_ + "/threads"; }
+  void read_threads();
+  void keep_thread(const std::string& incident, const std::string& thread);
+  [[nodiscard]] std::string thread_of(const std::string& incident) const;
+  void pump();
+  void done(Result<Receipt> result);
+  void failed(const Error& error);
+  void finish_front();
+
+  loop::Loop& loop_;
+  const Clock& clock_;
+  Disk& disk_;
+  std::unique_ptr<Channel> channel_;
+  std::string directory_;
+  Events events_;
+  std::deque<Item> waiting_;
+  std::deque<std::pair<std::string, std::string>> threads_;  ///< incident -> thread, oldest first
+  std::uint64_t next_number_ = 1;
+  bool started_ = false;
+  bool sending_ = false;
+  bool told_ = false;
+  int failures_ = 0;
+  Backoff backoff_{Millis{1'000}, Millis{60'000}};
+  loop::Timer retry_;
+  std::string last_error_;
+  std::uint64_t sent_ = 0;
+  std::uint64_t dropped_ = 0;
+  std::optional<Wall> last_sent_;
+};
+
+}  // namespace katana::watchdog
