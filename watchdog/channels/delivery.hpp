@@ -47,6 +47,8 @@ class Delivery {
 
   /// Makes the directory and takes up what an earlier process left. Blocks: before the loop runs.
   Result<void> load();
+  /// An earlier process told that it fails; the next success says that it works.
+  void resume_failing() { told_ = true; }
   /// `then`, if given, hears of the first try's outcome.
   void accept(const Notice& notice, std::function<void(Result<Receipt>)> then = {});
   /// Sends what waits; nothing is tried before this.

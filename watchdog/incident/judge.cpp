@@ -107,6 +107,8 @@ void Judge::tick(const std::map<std::string, int>& missing, Now now) {
   for (const auto& [component, wanted_count] : expect_) {
     const std::string key = expect_key(component);
     const auto it = missing.find(component);
+    // Short, but not for long enough yet: nothing opens, and nothing that an earlier process opened is over.
+    if (it == missing.end() && roster_.count_present(component) < wanted_count) continue;
     int lack = it == missing.end() ? 0 : it->second;
     // A process whose own incident is open is told of already.
     for (const auto& [name, m] : roster_.members())
@@ -145,7 +147,8 @@ void Judge::off(const std::string& instance, Now now) {
   book_.resolve(process_key(instance), now);
 }
 
-void Judge::replaced(const std::string& how, Now now) {
+void Judge::replaced(const std::string& how, Millis ago, Now now) {
+  now = {now.mono - ago, now.wall - ago};
   book_.open({process_key("watchdog"), Severity::Warning, "watchdog", "watchdog", "watchdog was down: " + how,
               effect_of("watchdog")},
              now);

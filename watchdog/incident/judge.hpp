@@ -26,8 +26,8 @@ class Judge {
   void refused(const std::string& component, const std::string& instance, const std::string& line, Now now);
   /// It ended because there is nothing for it to do (its provider is off).
   void off(const std::string& instance, Now now);
-  /// Our own former process died; `how` as in `describe`. Resolved by `serving`.
-  void replaced(const std::string& how, Now now);
+  /// Our own former process died that long ago; `how` as in `describe`. Resolved by `serving`.
+  void replaced(const std::string& how, Millis ago, Now now);
   void serving(Now now);
   void channel_failed(const std::string& channel, const Error& error, Now now);
   void channel_works(const std::string& channel, Now now);

@@ -108,8 +108,13 @@ Roster::Changes Roster::exited(const std::string& instance, std::int64_t pid, co
   Changes out;
   const auto it = members_.find(instance);
   if (it == members_.end()) return out;
-  it->second.buried = pid;
-  apply(it->second, Event::Exited, describe(ending), now, out);
+  Member& m = it->second;
+  m.buried = pid;
+  apply(m, Event::Exited, describe(ending), now, out);
+  // An end in good order, even when it is known before the goodbye was read.
+  m.said_goodbye = ending == Ending{};
+  for (auto& change : out)
+    change.goodbye = m.said_goodbye;
   return out;
 }
 

@@ -147,11 +147,10 @@ void Parent::ended(Process& p, loop::Exit exit) {
     log()->warn("{} has ended: {}", p.program.name, describe(ending));
   if (&p == watchdog_.get()) {
     watchdog_ended(ending);
-  } else if (socket_ >= 0) {
-    tell(message);
   } else {
-    untold_.emplace_back(was);
-    untold_.emplace_back(message);
+    if (socket_ >= 0) forget_deaths(clock_.mono());
+    deaths_.push_back({clock_.mono(), was, message});
+    tell(message);
   }
   if (stopping_) stop_next();
 }
@@ -200,14 +199,18 @@ void Parent::start_watchdog() {
   socket_ = ends[0];
   lines_ = {};
   socket_watch_ = loop_.watch(socket_, loop::Io::Read, [this](loop::Ready) { hear(); });
-  if (replaced_) tell(*std::exchange(replaced_, {}));
-  for (const auto& p : programs_) {
+  if (const auto former = std::exchange(former_, {}))
+    tell(Replaced{std::chrono::duration_cast<Millis>(clock_.mono() - former->first), former->second});
+  for (const auto& p : programs_)
     tell(Planned{p->program.name, p->program.component});
+  for (const auto& death : deaths_) {
+    tell(death.was);
+    tell(death.how);
+  }
+  for (const auto& p : programs_) {
     if (p->alive())
       tell(Running{p->program.name, p->pid, std::chrono::duration_cast<Millis>(clock_.mono() - p->started)});
   }
-  for (const auto& message : std::exchange(untold_, {}))
-    tell(message);
   tell(Begin{});
 }
 
@@ -215,14 +218,19 @@ void Parent::watchdog_ended(const Ending& ending) {
   socket_watch_.reset();
   if (socket_ >= 0) close(std::exchange(socket_, -1));
   if (stopping_) return;
+  forget_deaths(clock_.mono());
   if (ending.signal == 0 && ending.status == 2) {
     log()->error("the watchdog refuses its settings; stopping");
     status_ = 2;
     return stop(0);
   }
-  replaced_ = Replaced{0, ending};
+  former_ = {clock_.mono(), ending};
   const auto lived = std::chrono::duration_cast<Millis>(clock_.mono() - watchdog_->started);
   restart_timer_ = loop_.after(restart_.next(lived, random_u64()), [this] { start_watchdog(); });
+}
+
+void Parent::forget_deaths(Mono now) {
+  std::erase_if(deaths_, [&](const Death& d) { return now - d.at > kRetold; });
 }
 
 void Parent::tell(const FromParent& message) {

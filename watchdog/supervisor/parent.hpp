@@ -31,6 +31,8 @@ class Parent {
   static constexpr Millis kStopLimit{25'000};
   /// Without a line from the watchdog for this long it is killed, and replaced.
   static constexpr Millis kSilence{5'000};
+  /// What the watchdog was told this shortly before its death is told to its successor again.
+  static constexpr Millis kRetold{1'000};
 
   Parent(loop::Loop& loop, const Clock& clock, std::vector<Program> programs, Program watchdog,
          int output_fd);
@@ -48,6 +50,7 @@ class Parent {
   void ended(Process& p, loop::Exit exit);
   void start_watchdog();
   void watchdog_ended(const Ending& ending);
+  void forget_deaths(Mono now);
   void tell(const FromParent& message);
   void hear();
   void obey(const FromWatchdog& message);
@@ -66,7 +69,14 @@ class Parent {
   Output output_;
   std::vector<std::unique_ptr<Process>> programs_;
   std::unique_ptr<Process> watchdog_;
-  std::vector<FromParent> untold_;  ///< deaths while there was no watchdog
+  /// Deaths that a new watchdog must hear of: while there was none, or so shortly before its end that the
+  /// former one may not have read of them.
+  struct Death {
+    Mono at{};
+    Running was;
+    Exited how;
+  };
+  std::vector<Death> deaths_;
 
   int socket_ = -1;
   loop::Handle socket_watch_;
@@ -76,7 +86,7 @@ class Parent {
   bool aborted_ = false;
   Restart restart_;
   loop::Timer restart_timer_;
-  std::optional<Replaced> replaced_;
+  std::optional<std::pair<Mono, Ending>> former_;  ///< when and how the last watchdog died
 
   bool stopping_ = false;
   int status_ = 0;

@@ -68,7 +68,7 @@ std::string to_line(const FromParent& message) {
   return std::visit(
       overloaded{
           [](const Replaced& m) {
-            return join({"replaced", num(m.pid), num(m.ending.status), num(m.ending.signal)});
+            return join({"replaced", num(m.ago.count()), num(m.ending.status), num(m.ending.signal)});
           },
           [](const Planned& m) {
             return join({"plan", m.name, m.component});
@@ -103,7 +103,7 @@ Result<FromParent> parse_from_parent(std::string_view line) {
   FromParent out;
   if (verb == "replaced") {
     Replaced m;
-    m.pid = w.number<std::int64_t>();
+    m.ago = Millis{w.number<std::int64_t>()};
     m.ending.status = w.number<int>();
     m.ending.signal = w.number<int>();
     out = m;

@@ -16,7 +16,7 @@ namespace katana::watchdog {
 /// so a watchdog that replaces a dead one starts where that one stopped.
 ///
 ///     parent -> watchdog                          watchdog -> parent
-///     replaced PID STATUS SIGNAL                  start NAME
+///     replaced AGO_MS STATUS SIGNAL               start NAME
 ///     plan NAME COMPONENT                         signal NAME SIGNO
 ///     running NAME PID AGE_MS                     alive
 ///     begin
@@ -25,7 +25,7 @@ namespace katana::watchdog {
 inline constexpr std::size_t kMaxLine = 4096;
 
 struct Replaced {  ///< you take the place of a watchdog that died
-  std::int64_t pid = 0;
+  Millis ago{0};
   Ending ending;
 };
 struct Planned {

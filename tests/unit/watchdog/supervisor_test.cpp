@@ -129,10 +129,11 @@ TEST(Wire, SurvivesItsLine) {
     const auto back = parse_from_parent(line);
     return back ? to_line(*back) : back.error().detail;
   };
-  for (const FromParent& m : {FromParent{Replaced{12, {0, 9}}}, FromParent{Planned{"claude-1", "claude"}},
-                              FromParent{Running{"gateway", 77, Millis{1234}}}, FromParent{Begin{}},
-                              FromParent{Exited{"gateway", 77, {2, 0}, "KATANA_STORE: no such directory"}},
-                              FromParent{Exited{"gateway", 77, {0, 6}, ""}}, FromParent{Stopping{}}})
+  for (const FromParent& m :
+       {FromParent{Replaced{Millis{12}, {0, 9}}}, FromParent{Planned{"claude-1", "claude"}},
+        FromParent{Running{"gateway", 77, Millis{1234}}}, FromParent{Begin{}},
+        FromParent{Exited{"gateway", 77, {2, 0}, "KATANA_STORE: no such directory"}},
+        FromParent{Exited{"gateway", 77, {0, 6}, ""}}, FromParent{Stopping{}}})
     EXPECT_EQ(there_and_back(m), to_line(m));
   for (const FromWatchdog& m :
        {FromWatchdog{start("gateway")}, FromWatchdog{kill("claude-1", 6)}, FromWatchdog{Alive{}}}) {

@@ -1,0 +1,220 @@
+#include <filesystem>
+#include <fstream>
+
+#include <gtest/gtest.h>
+
+#include "common/core/id.hpp"
+#include "watchdog/channels/command.hpp"
+#include "watchdog/channels/delivery.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A channel whose other side is the test.
+class FakeChannel final : public Channel {
+ public:
+  struct Call {
+    Notice notice;
+    std::string thread;
+    std::function<void(Result<Receipt>)> then;
+  };
+  explicit FakeChannel(std::vector<Call>& calls) : calls_(calls) {}
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  void send(const Notice& notice, const std::string& thread, std::function<void(Result<Receipt>)> then) override {
+    calls_.push_back({notice, thread, std::move(then)});
+  }
+
+ private:
+  const std::string name_ = "fake";
+  std::vector<Call>& calls_;
+};
+
+class DeliveryTest : public testing::Test {
+ protected:
+  DeliveryTest() : directory(fs::temp_directory_path() / ("katana-spool-" + fresh_id())) { open(); }
+  ~DeliveryTest() override {
+    delivery.reset();
+    disk.reset();
+    fs::remove_all(directory);
+  }
+  /// As a new process would.
+  void open() {
+    delivery.reset();
+    disk = std::make_unique<Disk>(loop);
+    delivery = std::make_unique<Delivery>(loop, clock, *disk, std::make_unique<FakeChannel>(calls), directory.string(),
+                                          Delivery::Events{[this](const Error&) { ++failing; }, [this] { ++working; }});
+    ASSERT_TRUE(delivery->load());
+    delivery->start();
+  }
+  Notice notice(const std::string& id, const std::string& incident = "i1") {
+    Notice n;
+    n.id = id;
+    n.incident = incident;
+    n.at = clock.wall();
+    return n;
+  }
+  void until(const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!done() && std::chrono::steady_clock::now() < end) loop.run_once(Millis{20});
+    ASSERT_TRUE(done());
+  }
+  std::size_t files() const {
+    std::size_t n = 0;
+    for (const auto& entry : fs::directory_iterator(directory)) n += entry.path().extension() == ".json";
+    return n;
+  }
+  void answer(Result<Receipt> result) {
+    auto then = std::exchange(calls.back().then, {});
+    then(std::move(result));
+  }
+
+  fs::path directory;
+  loop::Loop loop;
+  SystemClock clock;
+  std::vector<FakeChannel::Call> calls;
+  int failing = 0;
+  int working = 0;
+  std::unique_ptr<Disk> disk;
+  std::unique_ptr<Delivery> delivery;
+};
+
+TEST_F(DeliveryTest, IsOnDiskBeforeItIsSentAndGoneAfterItWasTaken) {
+  delivery->accept(notice("n1"));
+  EXPECT_TRUE(calls.empty());
+  until([&] { return calls.size() == 1; });
+  EXPECT_EQ(files(), 1u);
+  answer(Receipt{"250 ok", "7"});
+  until([&] { return files() == 0; });
+  EXPECT_TRUE(delivery->idle());
+  EXPECT_EQ(delivery->status().sent, 1u);
+}
+
+TEST_F(DeliveryTest, KeepsOrderAndSendsOneAtATime) {
+  for (const char* id : {"n1", "n2", "n3"}) delivery->accept(notice(id));
+  for (std::size_t i = 1; i <= 3; ++i) {
+    until([&] { return calls.size() == i; });
+    loop.run_once(Millis{1});
+    EXPECT_EQ(calls.size(), i);
+    EXPECT_EQ(calls.back().notice.id, "n" + std::to_string(i));
+    answer(Receipt{});
+  }
+}
+
+TEST_F(DeliveryTest, AnIncidentsLaterNoticesGetItsThreadAlsoAfterARestart) {
+  delivery->accept(notice("n1"));
+  until([&] { return calls.size() == 1; });
+  EXPECT_EQ(calls[0].thread, "");
+  answer(Receipt{"", "message-7"});
+  open();
+  delivery->accept(notice("n2"));
+  until([&] { return calls.size() == 2; });
+  EXPECT_EQ(calls[1].thread, "message-7");
+  answer(Receipt{"", "message-8"});
+  delivery->accept(notice("n3", "i2"));
+  until([&] { return calls.size() == 3; });
+  EXPECT_EQ(calls[2].thread, "");
+}
+
+TEST_F(DeliveryTest, WhatWasNotTakenIsSentByTheNextProcessInOrder) {
+  delivery->accept(notice("n1"));
+  delivery->accept(notice("n2"));
+  until([&] { return calls.size() == 1 && files() == 2; });
+  calls.clear();
+  open();
+  until([&] { return calls.size() == 1; });
+  EXPECT_EQ(calls[0].notice.id, "n1");
+  answer(Receipt{});
+  until([&] { return calls.size() == 2; });
+  EXPECT_EQ(calls[1].notice.id, "n2");
+  delivery->accept(notice("n3"));
+  answer(Receipt{});
+  until([&] { return calls.size() == 3; });
+  EXPECT_EQ(calls[2].notice.id, "n3");
+}
+
+TEST_F(DeliveryTest, AFailureIsRepeatedAndToldOnceAndItsEndToo) {
+  delivery->accept(notice("n1"));
+  for (std::size_t i = 1; i <= 3; ++i) {
+    until([&] { return calls.size() == i; });
+    answer(fail(Error{Code::Overloaded, "451 later", Millis{1}}));
+  }
+  EXPECT_EQ(failing, 1);
+  EXPECT_EQ(working, 0);
+  until([&] { return calls.size() == 4; });
+  EXPECT_EQ(calls[3].notice.id, "n1");
+  answer(Receipt{});
+  EXPECT_EQ(working, 1);
+}
+
+TEST_F(DeliveryTest, ARefusedTokenIsToldAtOnceAndAFloodWaitIsNot) {
+  delivery->accept(notice("n1"));
+  until([&] { return calls.size() == 1; });
+  answer(fail(Error{Code::RateLimited, "429", Millis{1}}));
+  EXPECT_EQ(failing, 0);
+  until([&] { return calls.size() == 2; });
+  answer(fail(Error{Code::Auth, "401", Millis{1}}));
+  EXPECT_EQ(failing, 1);
+}
+
+TEST_F(DeliveryTest, AFileThatIsNoNoticeIsSetAside) {
+  std::ofstream(directory / "000000000001.json") << "{\"id\":";
+  std::ofstream(directory / "zzz.json") << to_json(notice("n9"));
+  std::ofstream(directory / "000000000003.json") << to_json(notice("n3"));
+  open();
+  until([&] { return calls.size() == 1; });
+  EXPECT_EQ(calls[0].notice.id, "n3");
+  EXPECT_TRUE(fs::exists(directory / "000000000001.json.bad"));
+  EXPECT_TRUE(fs::exists(directory / "zzz.json.bad"));
+}
+
+TEST_F(DeliveryTest, AUnwritableSpoolKeepsNobodyFromBeingTold) {
+  fs::remove_all(directory);
+  delivery->accept(notice("n1"));
+  until([&] { return calls.size() == 1; });
+  answer(Receipt{});
+  fs::create_directories(directory);
+}
+
+TEST_F(DeliveryTest, ANoticeOfYesterdayIsGivenUp) {
+  Notice old = notice("n1");
+  old.at -= Delivery::kTooOld + Seconds{1};
+  delivery->accept(old);
+  delivery->accept(notice("n2"));
+  until([&] { return calls.size() == 1; });
+  EXPECT_EQ(calls[0].notice.id, "n2");
+  EXPECT_EQ(delivery->status().dropped, 1u);
+}
+
+TEST(CommandChannel, GetsTheNoticeOnItsInputAndTellsItsEnd) {
+  loop::Loop loop;
+  const auto out = fs::temp_directory_path() / ("katana-command-" + fresh_id());
+  Notice n;
+  n.id = "n1";
+  n.title = "claude-1 is down";
+  std::optional<Result<Receipt>> got;
+  const auto send = [&](const std::string& command) {
+    CommandChannel channel(loop, command);
+    got.reset();
+    channel.send(n, "", [&](Result<Receipt> r) { got = std::move(r); });
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!got && std::chrono::steady_clock::now() < end) loop.run_once(Millis{20});
+    ASSERT_TRUE(got);
+  };
+  send("/usr/bin/tee " + out.string());
+  EXPECT_TRUE(*got);
+  std::ifstream file(out);
+  const std::string text((std::istreambuf_iterator<char>(file)), {});
+  ASSERT_TRUE(parse_notice(text));
+  EXPECT_EQ(parse_notice(text)->title, "claude-1 is down");
+  send("/bin/false");
+  ASSERT_FALSE(*got);
+  EXPECT_EQ(got->error().detail, "the alert command ended with exit status 1");
+  send("/nowhere/at/all");
+  EXPECT_FALSE(*got);
+  fs::remove(out);
+}
+
+}  // namespace
+}  // namespace katana::watchdog

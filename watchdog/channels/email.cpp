@@ -1,0 +1,41 @@
+#include "watchdog/channels/email.hpp"
+
+#include "common/net/mail_message.hpp"
+
+namespace katana::watchdog {
+
+void EmailChannel::send(const Notice& notice, const std::string& thread, std::function<void(Result<Receipt>)> then) {
+  const std::string at = alerts_.email_from.substr(alerts_.email_from.find('@'));
+  const std::string root = "incident-" + notice.incident + at;
+  net::MailMessage message;
+  message.from = alerts_.email_from;
+  message.from_name = "Katana";
+  message.to = alerts_.email_to;
+  message.subject = "[katana] " + subject(notice);
+  message.text = to_text(notice);
+  message.html = to_html(notice);
+  message.date = notice.at;
+  message.message_id = root;
+  if (!thread.empty()) {
+    message.message_id = "incident-" + notice.incident + "-" + notice.id + at;
+    message.in_reply_to = root;
+    message.references = {root};
+  }
+  auto composed = net::compose(message);
+  if (!composed) return then(fail(std::move(composed.error())));
+  net::Mail mail;
+  mail.url = alerts_.smtp_url;
+  mail.user = alerts_.smtp_user;
+  mail.password = alerts_.smtp_password;
+  mail.allow_plain = alerts_.smtp_may_be_plain;
+  mail.ca_file = alerts_.smtp_ca_file;
+  mail.from = alerts_.email_from;
+  mail.to = alerts_.email_to;
+  mail.message = std::move(*composed);
+  call_ = mail_.send(std::move(mail), [then = std::move(then), root](Result<std::string> said) {
+    if (!said) return then(fail(std::move(said.error())));
+    then(Receipt{*said, root});
+  });
+}
+
+}  // namespace katana::watchdog

@@ -1,0 +1,136 @@
+#include "watchdog/cli/doctor.hpp"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "common/control/control.hpp"
+#include "watchdog/cli/check.hpp"
+#include "watchdog/cli/try.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+/// The lines of the examination.
+class Report {
+ public:
+  void good(const std::string& line) { print("ok    ", line); }
+  void warn(const std::string& line) { print("warn  ", line); }
+  void broken(const std::string& line) {
+    print("BROKEN", line);
+    ++broken_;
+  }
+  [[nodiscard]] int status() const { return broken_ == 0 ? 0 : 1; }
+
+ private:
+  static void print(const char* mark, const std::string& line) { std::printf("%s  %s\n", mark, line.c_str()); }
+  int broken_ = 0;
+};
+
+void examine_places(const config::Settings& s, Report& report) {
+  for (const auto& [name, path] : {std::pair("KATANA_STATE_DIR", s.state_dir), std::pair("KATANA_RUN_DIR", s.run_dir)}) {
+    if (access(path.c_str(), R_OK | W_OK | X_OK) == 0)
+      report.good(std::string(name) + ": " + path);
+    else
+      report.warn(std::string(name) + ": " + path + " can't be used by you now; katana up makes it, units need it made");
+  }
+}
+
+void examine_processes(const config::Settings& s, Report& report) {
+  for (const char* name : {"gateway", "watchdog"}) {
+    const auto answer = control::ask(s.run_dir + "/" + name + ".sock", {"status", {}}, Millis{5'000});
+    if (answer)
+      report.good(std::string(name) + ": runs and answers");
+    else
+      report.warn(std::string(name) + ": " + answer.error().detail);
+  }
+  const auto heartbeat = check_heartbeat(s.heartbeat_file, Seconds{120}, SystemClock().wall());
+  heartbeat.ok ? report.good(heartbeat.line) : report.warn(heartbeat.line);
+}
+
+void examine_bot(const char* what, const telegram::BotAccess& access, Try& net, Report& report, bool users) {
+  if (access.token.empty()) return;
+  const auto bot = net.bot(access);
+  if (!bot) return report.broken(std::string(what) + " (" + access.token.masked() + "): " + bot.error().detail);
+  report.good(std::string(what) + ": @" + bot->username);
+  if (users && !bot->can_read_all_group_messages)
+    report.warn(std::string(what) + ": group privacy is on; in groups it sees only commands, replies and some mentions "
+                "(@BotFather, /setprivacy)");
+}
+
+void examine_provider(const char* name, const config::Provider& p, Try& net, Report& report) {
+  if (!p.on) return report.good(std::string(name) + ": off");
+  if (p.keys.empty()) return report.good(std::string(name) + ": " + p.base_url + ", without a key");
+  for (const auto& key : p.keys) {
+    const auto works = net.key(name, p.base_url, key, p.proxy);
+    if (works)
+      report.good(std::string(name) + ": key " + key.masked() + " works");
+    else
+      report.broken(std::string(name) + ": key " + key.masked() + ": " + works.error().detail);
+  }
+}
+
+void examine_channels(const config::Settings& s, Report& report) {
+  const auto& a = s.alerts;
+  if (!a.telegram_token.empty()) report.good("alerts by telegram, chat " + a.telegram_chat);
+  if (!a.email_to.empty()) report.good("alerts by email, " + std::to_string(a.email_to.size()) + " addresses");
+  if (!a.command.empty()) report.good("alerts by command");
+  if (!a.webhook_url.empty()) report.good("alerts by webhook");
+  if (a.telegram_token.empty() && a.email_to.empty() && a.command.empty() && a.webhook_url.empty())
+    report.warn("nobody will be told: set TELEGRAM_ALERT_BOT_TOKEN, SMTP_URL, ALERT_COMMAND or ALERT_WEBHOOK_URL (katana init asks)");
+  else
+    report.good("katana alert-test sends through each of them");
+  if (a.deadman_url.empty())
+    report.warn("no ALERT_DEADMAN_URL: nobody outside notices when this whole machine is gone");
+}
+
+}  // namespace
+
+int run_check_config(const config::CommandLine& line) {
+  std::vector<std::string> warnings;
+  const auto env = config::gather(line, warnings);
+  if (!env) return std::fprintf(stderr, "%s\n", env.error().detail.c_str()), 2;
+  const auto problems = config::problems_of(config::Program::Up, *env);
+  if (const auto settings = config::load(config::Program::Tool, *env)) {
+    for (const auto& w : settings->warnings)
+      if (std::find(problems.begin(), problems.end(), w) == problems.end()) warnings.push_back(w);
+  }
+  for (const auto& w : warnings) std::printf("warning: %s\n", w.c_str());
+  for (const auto& p : problems) std::fprintf(stderr, "%s\n", p.c_str());
+  if (problems.empty()) std::printf("The settings are good.\n");
+  return problems.empty() ? 0 : 2;
+}
+
+int run_doctor(const config::CommandLine& line) {
+  Report report;
+  std::vector<std::string> warnings;
+  const auto env = config::gather(line, warnings);
+  if (!env) {
+    report.broken(env.error().detail);
+    return report.status();
+  }
+  const auto problems = config::problems_of(config::Program::Up, *env);
+  for (const auto& p : problems) report.broken(p);
+  const auto settings = config::load(config::Program::Tool, *env);
+  if (!settings) {
+    report.broken(settings.error().detail);
+    return report.status();
+  }
+  for (const auto& w : warnings) report.warn(w);
+  for (const auto& w : settings->warnings)
+    if (std::find(problems.begin(), problems.end(), w) == problems.end()) report.warn(w);
+  if (problems.empty()) report.good("settings");
+  examine_places(*settings, report);
+  examine_processes(*settings, report);
+  Try net;
+  examine_bot("users' bot", {settings->telegram.api_url, settings->telegram.token, settings->telegram.proxy}, net,
+              report, true);
+  examine_bot("alert bot", {settings->telegram.api_url, settings->alerts.telegram_token, settings->telegram.proxy}, net,
+              report, false);
+  examine_provider("claude", settings->claude, net, report);
+  examine_provider("openai", settings->openai, net, report);
+  examine_channels(*settings, report);
+  return report.status();
+}
+
+}  // namespace katana::watchdog

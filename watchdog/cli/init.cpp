@@ -1,0 +1,247 @@
+#include "watchdog/cli/init.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+
+#include <simdjson.h>
+
+#include "common/core/text.hpp"
+#include "watchdog/channels/disk.hpp"
+#include "watchdog/cli/prompt.hpp"
+#include "watchdog/cli/try.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+constexpr int kTries = 3;             // wrong answers at a terminal
+constexpr Seconds kMessageWait{180};  // for the message to the alert bot
+constexpr Seconds kPollWait{10};
+
+void say(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stdout);
+  std::fflush(stdout);
+}
+
+std::string from_environment(const char* name, const char* fallback) {
+  const char* value = std::getenv(name);
+  return value && *value ? value : fallback;
+}
+
+/// The conversation with the person, and what it has found so far.
+class Init {
+ public:
+  Init(std::string path, bool force) : path_(std::move(path)), force_(force) {}
+
+  Result<void> run() {
+    return may_write()
+        .and_then([this] { return users_bot(); })
+        .and_then([this] { return providers(); })
+        .and_then([this] { return alerts(); })
+        .and_then([this] { return write(); })
+        .map([this] { farewell(); });
+  }
+
+ private:
+  /// Asks until `check` is content; a script has one try.
+  Result<std::string> ask(const std::string& question, const std::function<Result<void>(const std::string&)>& check) {
+    for (int i = 1;; ++i) {
+      auto answer = prompt_.ask(question, true);
+      if (!answer) return answer;
+      const auto good = check(*answer);
+      if (good) return answer;
+      say("  " + good.error().detail);
+      if (!prompt_.interactive() || i >= kTries) return fail(good.error());
+    }
+  }
+
+  Result<void> may_write() {
+    if (force_ || access(path_.c_str(), F_OK) != 0) return {};
+    return fail(Code::Rejected, path_ + " is there already; edit it, or write it anew with katana init --force");
+  }
+
+  Result<telegram::BotUser> check_bot(const std::string& token) {
+    if (!looks_like_bot_token(token))
+      return fail(Code::Malformed, "that is no bot token: it looks like 1234567890:ABC… and comes from @BotFather");
+    auto bot = net_.bot({api_url_, Secret(token), {}});
+    if (!bot) return fail(with_context(bot.error(), "Telegram doesn't take it"));
+    return bot;
+  }
+
+  Result<void> users_bot() {
+    say("1/4  The bot that people write to. Make it with @BotFather (/newbot), and copy its token.");
+    return ask("     Token (not shown):",
+               [this](const std::string& token) -> Result<void> {
+                 auto bot = check_bot(token);
+                 if (!bot) return fail(bot.error());
+                 username_ = bot->username;
+                 users_token_ = token;
+                 say("     works: @" + username_);
+                 return {};
+               })
+        .map([this](const std::string& token) { add("KATANA_TELEGRAM_TOKEN", token); });
+  }
+
+  Result<void> provider(const std::string& name, const char* label, const char* key_name, const char* url_name,
+                        const char* url_default) {
+    const std::string base = from_environment(url_name, url_default);
+    return ask(std::string("     ") + label + " key (not shown; empty: none):",
+               [&](const std::string& key) -> Result<void> {
+                 if (key.empty()) return {};
+                 const auto works = net_.key(name, base, Secret(key), {});
+                 if (!works) return fail(with_context(works.error(), label));
+                 say(std::string("     works: ") + label);
+                 return {};
+               })
+        .map([&](const std::string& key) {
+          if (key.empty()) return;
+          add(key_name, key);
+          ++providers_;
+        });
+  }
+
+  Result<void> providers() {
+    say("2/4  The models. One key is enough.");
+    auto done = provider("claude", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com");
+    if (done)
+      done = provider("openai", "OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1");
+    if (!done || providers_ > 0) return done;
+    return fail(Code::Rejected, "without a key nobody can answer: get one at console.anthropic.com or platform.openai.com");
+  }
+
+  Result<void> alerts() {
+    say("3/4  Who is told when something breaks. Make a second bot with @BotFather: alerts must not depend on the first.");
+    std::string alert_bot;
+    auto token = ask("     Alert bot's token (not shown; empty: nobody will be told):",
+                     [&](const std::string& t) -> Result<void> {
+                       if (t.empty()) return {};
+                       if (t == users_token_) return fail(Code::Rejected, "that is the users' bot: make a second one");
+                       auto bot = check_bot(t);
+                       if (!bot) return fail(bot.error());
+                       alert_bot = bot->username;
+                       return {};
+                     });
+    if (!token) return fail(token.error());
+    if (token->empty()) {
+      say("     nobody will be told: no alert bot");
+      return {};
+    }
+    say("     works: @" + alert_bot + ". Now write any message to it (https://t.me/" + alert_bot + "), or in a group that it is in …");
+    auto chat = wait_for_message(*token);
+    if (!chat) return fail(chat.error());
+    say("     found: " + chat->name + " (" + std::to_string(chat->chat_id) + ")");
+    add("TELEGRAM_ALERT_BOT_TOKEN", *token);
+    add("TELEGRAM_ALERT_CHAT_ID", std::to_string(chat->chat_id));
+    return test_alert(*token, chat->chat_id);
+  }
+
+  Result<FoundChat> wait_for_message(const std::string& token) {
+    std::int64_t offset = 0;
+    const auto end = std::chrono::steady_clock::now() + kMessageWait;
+    while (std::chrono::steady_clock::now() < end) {
+      const auto found = net_.updates({api_url_, Secret(token), {}}, offset, kPollWait).and_then(find_chat);
+      if (!found) return fail(with_context(found.error(), "asking the alert bot for your message"));
+      offset = std::max(offset, found->next_offset);
+      if (found->chat_id != 0) return found;
+    }
+    return fail(Code::Timeout, "no message came to the alert bot within 3 minutes; run katana init again");
+  }
+
+  Result<void> test_alert(const std::string& token, std::int64_t chat) {
+    config::Settings s;
+    s.telegram.api_url = api_url_;
+    s.alerts.telegram_token = Secret(token);
+    s.alerts.telegram_chat = std::to_string(chat);
+    for (const auto& [name, result] :
+         net_.send(s, notice_of(NoticeKind::Test, "katana init", "alerts reach this chat", "none, this is a test"))) {
+      if (!result) return fail(with_context(result.error(), "the test alert by " + name));
+      say("     a test alert was sent there");
+    }
+    return {};
+  }
+
+  void add(const std::string& name, const std::string& value) { settings_.emplace_back(name, value); }
+
+  Result<void> write() {
+    for (const char* name : {"KATANA_TELEGRAM_API_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"})
+      if (const auto value = from_environment(name, ""); !value.empty()) add(name, value);
+    const std::string absolute = path_.find('/') == std::string::npos ? "./" + path_ : path_;
+    if (auto written = write_durably(absolute, env_lines(settings_)); !written) return written;
+    say("4/4  Written: " + path_ + " (only you can read it)");
+    return {};
+  }
+
+  void farewell() {
+    say("");
+    say("Start it:           katana up");
+    say("Write to your bot:  https://t.me/" + username_);
+    say("It answers with a code; let yourself in with: katana allow CODE. The first one becomes its admin.");
+  }
+
+  std::string path_;
+  bool force_;
+  Prompt prompt_;
+  Try net_;
+  std::string api_url_ = from_environment("KATANA_TELEGRAM_API_URL", "https://api.telegram.org");
+  std::string username_;
+  std::string users_token_;
+  int providers_ = 0;
+  std::vector<std::pair<std::string, std::string>> settings_;
+};
+
+}  // namespace
+
+Result<FoundChat> find_chat(const std::string& updates_json) {
+  simdjson::dom::parser parser;
+  simdjson::dom::array updates;
+  if (parser.parse(simdjson::padded_string(updates_json))["result"].get(updates))
+    return fail(Code::Malformed, "Telegram's answer isn't understood");
+  FoundChat found;
+  for (const auto update : updates) {
+    std::int64_t id = 0;
+    if (!update["update_id"].get(id)) found.next_offset = std::max(found.next_offset, id + 1);
+    simdjson::dom::element chat;
+    if (update["message"]["chat"].get(chat) && update["channel_post"]["chat"].get(chat)) continue;
+    std::int64_t chat_id = 0;
+    if (chat["id"].get(chat_id)) continue;
+    found.chat_id = chat_id;
+    found.name = "your chat";
+    for (const char* name : {"title", "username", "first_name"}) {
+      std::string_view value;
+      if (chat[name].get(value)) continue;
+      found.name = text::shorten(text::one_line(value), 60);
+      break;
+    }
+  }
+  return found;
+}
+
+std::string env_lines(const std::vector<std::pair<std::string, std::string>>& settings) {
+  std::string out = "# Katana's settings, made by katana init. README.md explains each.\n";
+  for (const auto& [name, value] : settings) {
+    const bool quote = value.find_first_of(" #'\"\\$\t") != std::string::npos;
+    std::string text = value;
+    if (quote) {
+      text = "\"";
+      for (const char c : value) {
+        if (c == '"' || c == '\\') text += '\\';
+        text += c;
+      }
+      text += '"';
+    }
+    out.append(name).append("=").append(text).append("\n");
+  }
+  return out;
+}
+
+int run_init(const std::string& path, bool force) {
+  const auto done = Init(path, force).run();
+  if (done) return 0;
+  std::fprintf(stderr, "katana init: %s\n", done.error().detail.c_str());
+  return 1;
+}
+
+}  // namespace katana::watchdog

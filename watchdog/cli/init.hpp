@@ -1,0 +1,25 @@
+#pragma once
+
+#include <string>
+
+#include "common/config/settings.hpp"
+
+namespace katana::watchdog {
+
+/// `katana init`: from a token of @BotFather to a `.env` that works, every answer checked live. Writes `path` (0600)
+/// only when all is known; never over a file that is there unless told so. Base URLs come from the environment.
+/// The exit status.
+int run_init(const std::string& path, bool force);
+
+/// The sender's chat in the newest message of a getUpdates answer, and the offset that confirms all of them.
+struct FoundChat {
+  std::int64_t chat_id = 0;  ///< 0: none there
+  std::string name;          ///< whose chat it is, for the person at the keyboard alone
+  std::int64_t next_offset = 0;
+};
+Result<FoundChat> find_chat(const std::string& updates_json);
+
+/// The file's lines: NAME=value, quoted where needed.
+std::string env_lines(const std::vector<std::pair<std::string, std::string>>& settings);
+
+}  // namespace katana::watchdog

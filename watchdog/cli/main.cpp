@@ -1,0 +1,209 @@
+// katana: the operator's command. It asks the gateway and the watchdog over their control sockets, and opens no store.
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <string_view>
+
+#include <CLI/CLI.hpp>
+
+#include "common/bus/zmq_bus.hpp"
+#include "common/control/control.hpp"
+#include "common/log/log.hpp"
+#include "watchdog/cli/check.hpp"
+#include "watchdog/cli/doctor.hpp"
+#include "watchdog/cli/init.hpp"
+#include "watchdog/cli/try.hpp"
+#include "watchdog/cli/up.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+constexpr Millis kAnswer{15'000};
+constexpr Millis kAlertAnswer{70'000};  // a channel may take its time
+
+/// The command line: what was asked for, and the options of all verbs.
+struct Cli {
+  CLI::App app{"Runs and looks after Katana: a bot between Telegram, Claude and OpenAI.", "katana"};
+  config::CommandLine line{};
+  std::function<int()> chosen{};
+
+  bool json = false, alert = false, admin = false, force = false;
+  std::string name, file;
+  std::vector<std::string> words;
+  int threshold = 120;
+
+  CLI::App* verb(const char* verb_name, const char* what, std::function<int()> run) {
+    CLI::App* sub = app.add_subcommand(verb_name, what);
+    sub->callback([this, run = std::move(run)] { chosen = run; });
+    return sub;
+  }
+
+  [[nodiscard]] config::Settings settings() const {
+    auto loaded = config::load(config::Program::Tool, line);
+    if (!loaded) throw std::runtime_error(loaded.error().detail);
+    for (const auto& secret : config::secrets_of(*loaded)) log::hide(secret.reveal());
+    return std::move(*loaded);
+  }
+
+  [[nodiscard]] int ask(const char* process, const control::Request& request, Millis timeout = kAnswer) const {
+    const auto answer = control::ask(settings().run_dir + "/" + process + ".sock", request, timeout);
+    if (!answer) return std::fprintf(stderr, "katana: %s\n", answer.error().detail.c_str()), 1;
+    const bool ended = answer->text.empty() || answer->text.back() == '\n';
+    const bool shown = answer->status == 0 || request.verb == "status" || request.verb == "alert-test";
+    std::fprintf(shown ? stdout : stderr, "%s%s", answer->text.c_str(), ended ? "" : "\n");
+    return answer->status;
+  }
+};
+
+int status(const Cli& cli) {
+  std::vector<std::string> words;
+  if (cli.json) words.emplace_back("json");
+  if (isatty(STDOUT_FILENO) == 1) words.emplace_back("colour");
+  return cli.ask("watchdog", {"status", words});
+}
+
+/// Through the running watchdog, so that what is tested is what will be used; without one, through the settings here.
+int alert_test(const Cli& cli) {
+  const auto settings = cli.settings();
+  const auto answer = control::ask(settings.run_dir + "/watchdog.sock", {"alert-test", {}}, kAlertAnswer);
+  if (answer) return std::printf("%s", answer->text.c_str()), answer->status;
+  Try net;
+  const auto results =
+      net.send(settings, notice_of(NoticeKind::Test, "katana", "alert from katana alert-test", "none, this is a test"));
+  if (results.empty()) return std::fprintf(stderr, "nobody will be told: no alert channel is set\n"), 1;
+  int out = 0;
+  for (const auto& [channel, result] : results) {
+    std::printf("%s: %s\n", channel.c_str(),
+                (result ? "sent: " + result->said : "failed: " + result.error().detail).c_str());
+    if (!result) out = 1;
+  }
+  return out;
+}
+
+int check_heartbeat_verb(const Cli& cli) {
+  const auto settings = cli.settings();
+  const std::string file = cli.file.empty() ? settings.heartbeat_file : cli.file;
+  const Verdict verdict = check_heartbeat(file, Seconds{cli.threshold}, SystemClock().wall());
+  const int out = tell(verdict);
+  if (verdict.ok || !cli.alert) return out;
+  Try net;
+  const auto results = net.send(settings, notice_of(NoticeKind::Opened, "katana check-heartbeat", verdict.line.substr(10),
+                                                    "answers may not be coming"));
+  if (results.empty()) std::fprintf(stderr, "nobody was told: no alert channel is set\n");
+  for (const auto& [channel, result] : results)
+    if (!result) std::fprintf(stderr, "not told by %s: %s\n", channel.c_str(), result.error().detail.c_str());
+  return out;
+}
+
+int keygen(const Cli& cli) {
+  const auto made = bus::ZmqBus::make_keys(cli.name);
+  if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
+  for (const auto& path : *made) std::printf("%s\n", path.c_str());
+  std::printf("Set KATANA_KEYS=%s for every process; a worker's machine needs only its own secret key.\n", cli.name.c_str());
+  return 0;
+}
+
+void add_gateway_verbs(Cli& cli) {
+  auto* allow = cli.verb("allow", "Lets somebody in, by pairing code or Telegram user id", [&] {
+    std::vector<std::string> words{cli.name};
+    if (cli.admin) words.emplace_back("--admin");
+    return cli.ask("gateway", {"allow", words});
+  });
+  allow->add_option("who", cli.name, "Code or user id")->required()->type_name("CODE|USER_ID");
+  allow->add_flag("--admin", cli.admin, "As an admin");
+  cli.verb("deny", "Shuts somebody out", [&] { return cli.ask("gateway", {"deny", {cli.name}}); })
+      ->add_option("who", cli.name, "Code or user id")
+      ->required()
+      ->type_name("CODE|USER_ID");
+  cli.verb("users", "Lists who may use the bot", [&] { return cli.ask("gateway", {"users", {}}); });
+  cli.verb("usage", "What was used in the last 24 hours", [&] { return cli.ask("gateway", {"usage", {}}); });
+  cli.verb("reload", "Tries polling and sending again, and reads files anew",
+           [&] { return cli.ask("gateway", {"reload", {}}); });
+  cli.verb("backup", "Writes a copy of the store", [&] { return cli.ask("gateway", {"backup", {cli.name}}); })
+      ->add_option("file", cli.name, "Where to")
+      ->required()
+      ->type_name("FILE");
+}
+
+void add_watch_verbs(Cli& cli) {
+  cli.verb("status", "Shows all processes, open incidents and alert channels", [&] { return status(cli); })
+      ->add_flag("--json", cli.json, "As JSON");
+  cli.verb("incidents", "Lists incidents, open ones first", [&] { return cli.ask("watchdog", {"incidents", {}}); });
+  cli.verb("alert-test", "Sends a test alert through every channel and says what the other side answered",
+           [&] { return alert_test(cli); });
+  auto* heartbeat = cli.verb("check-heartbeat", "Checks the gateway's heartbeat file: OK or CRITICAL",
+                             [&] { return check_heartbeat_verb(cli); });
+  heartbeat->add_option("--file", cli.file, "The file (default: the deployment's)")->type_name("FILE");
+  heartbeat->add_option("--threshold", cli.threshold, "Largest age in seconds")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 366 * 86400));
+  heartbeat->add_flag("--alert", cli.alert, "If it is critical, tell so through the alert channels");
+  cli.verb("check-process", "Checks that a process or a component is up: OK or CRITICAL",
+           [&] { return tell(check_process(cli.settings(), cli.name)); })
+      ->add_option("name", cli.name, "gateway, claude, claude-1, openai, watchdog …")
+      ->required();
+}
+
+void add_set_up_verbs(Cli& cli) {
+  cli.verb("init", "Asks for token and keys, checks each, writes the settings and sends a test alert",
+           [&] { return run_init(cli.line.env_file.empty() ? ".env" : cli.line.env_file, cli.force); })
+      ->add_flag("--force", cli.force, "Write over settings that are there");
+  cli.verb("doctor", "Examines settings, processes, tokens, keys and channels, and says the mend",
+           [&] { return run_doctor(cli.line); });
+  cli.verb("check-config", "Checks the settings", [&] { return run_check_config(cli.line); });
+  cli.verb("keygen", "Makes the keys for a deployment over several machines", [&] { return keygen(cli); })
+      ->add_option("directory", cli.name, "A new directory")
+      ->required()
+      ->type_name("DIR");
+  cli.verb("version", "Prints the version", [] {
+    std::printf("%s\n", config::version_of({"katana", ""}).c_str());
+    return 0;
+  });
+  // Only for --help: `up` reads its own options, as every process does.
+  cli.app.add_subcommand("up", "Runs the whole system on this machine, in the foreground");
+}
+
+int run(int argc, char** argv) {
+  // `katana up --env-file F` and `katana --env-file F up` both work.
+  for (int i = 1; i < argc; ++i) {
+    if (std::string_view(argv[i]) != "up") continue;
+    std::vector<const char*> rest{argv[0]};
+    rest.insert(rest.end(), argv + 1, argv + i);
+    rest.insert(rest.end(), argv + i + 1, argv + argc);
+    return run_up(static_cast<int>(rest.size()), rest.data());
+  }
+  Cli cli;
+  cli.app.set_version_flag("--version", config::version_of({"katana", ""}));
+  cli.app.set_help_flag("--help", "Print this and exit");
+  cli.app.add_option("--env-file", cli.line.env_file, "File with settings; default: .env here, if there is one")
+      ->type_name("FILE");
+  cli.app.require_subcommand(1);
+  cli.app.fallthrough();
+  add_set_up_verbs(cli);
+  add_watch_verbs(cli);
+  add_gateway_verbs(cli);
+  try {
+    cli.app.parse(argc, argv);
+  } catch (const CLI::Success& asked) {
+    return cli.app.exit(asked), 0;
+  } catch (const CLI::ParseError& error) {
+    return std::fprintf(stderr, "katana: %s (see katana --help)\n", error.what()), 2;
+  }
+  return cli.chosen();
+}
+
+}  // namespace
+}  // namespace katana::watchdog
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return katana::watchdog::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "katana: %s\n", katana::log::redact(error.what()).c_str());
+    return 1;
+  }
+}

@@ -1,0 +1,52 @@
+#include "watchdog/cli/prompt.hpp"
+
+#include <termios.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <iostream>
+
+#include "common/core/text.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+constexpr std::size_t kLongest = 4096;
+
+/// Switches the terminal's echo off for as long as it lives.
+class Unseen {
+ public:
+  explicit Unseen(bool wanted) : on_(wanted && tcgetattr(STDIN_FILENO, &before_) == 0) {
+    if (!on_) return;
+    termios quiet = before_;
+    quiet.c_lflag &= ~static_cast<tcflag_t>(ECHO);
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &quiet);
+  }
+  ~Unseen() {
+    if (!on_) return;
+    tcsetattr(STDIN_FILENO, TCSAFLUSH, &before_);
+    std::fputs("\n", stdout);
+  }
+  Unseen(const Unseen&) = delete;
+  Unseen& operator=(const Unseen&) = delete;
+
+ private:
+  termios before_{};
+  bool on_;
+};
+
+}  // namespace
+
+Prompt::Prompt() : interactive_(isatty(STDIN_FILENO) == 1) {}
+
+Result<std::string> Prompt::ask(const std::string& question, bool secret) {
+  std::fputs((question + (interactive_ ? " " : "\n")).c_str(), stdout);
+  std::fflush(stdout);
+  std::string line;
+  const Unseen unseen(secret && interactive_);
+  if (!std::getline(std::cin, line)) return fail(Code::Cancelled, "the input ended here");
+  if (line.size() > kLongest) return fail(Code::Malformed, "an answer of more than 4096 characters");
+  return std::string(text::trim(line));
+}
+
+}  // namespace katana::watchdog

@@ -1,0 +1,124 @@
+#include "watchdog/cli/try.hpp"
+
+#include <unistd.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "common/core/id.hpp"
+#include "watchdog/channels/open.hpp"
+
+namespace katana::watchdog {
+namespace {
+
+constexpr Seconds kLimit{75};  // above every time limit below it
+
+template <class T>
+Result<T> plain(telegram::ApiResult<T> result) {
+  if (result) return std::move(*result);
+  return fail(std::move(result.error().error));
+}
+
+Error provider_error(int status) {
+  const std::string said = "it answered HTTP " + std::to_string(status);
+  if (status == 401 || status == 403) return {Code::Auth, "the key is refused (HTTP " + std::to_string(status) + ")"};
+  if (status == 429) return {Code::RateLimited, said};
+  return {status >= 500 ? Code::Overloaded : Code::Rejected, said};
+}
+
+}  // namespace
+
+bool Try::until(const bool& done) {
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  while (!done && std::chrono::steady_clock::now() < end) loop_.run_once(Millis{200});
+  return done;
+}
+
+Result<telegram::BotUser> Try::bot(const telegram::BotAccess& access) {
+  telegram::HttpBotApi api(http_, access);
+  bool done = false;
+  Result<telegram::BotUser> out = fail(Code::Timeout, "no answer");
+  const auto call = api.get_me([&](telegram::ApiResult<telegram::BotUser> r) {
+    out = plain(std::move(r));
+    done = true;
+  });
+  until(done);
+  return out;
+}
+
+Result<std::string> Try::updates(const telegram::BotAccess& access, std::int64_t offset, Seconds wait) {
+  telegram::HttpBotApi api(http_, access);
+  bool done = false;
+  Result<std::string> out = fail(Code::Timeout, "no answer");
+  const auto call = api.get_updates(offset, 100, wait, [&](telegram::ApiResult<std::string> r) {
+    out = plain(std::move(r));
+    done = true;
+  });
+  until(done);
+  return out;
+}
+
+Result<void> Try::key(const std::string& provider, const std::string& base_url, const Secret& key,
+                      const Secret& proxy) {
+  net::HttpRequest request;
+  request.method = "GET";
+  request.allow_plain = base_url.starts_with("http://");
+  request.proxy = proxy;
+  request.total_timeout = Millis{20'000};
+  if (provider == "claude") {
+    request.url = base_url + "/v1/models";
+    request.headers = {"x-api-key: " + key.reveal(), "anthropic-version: 2026-10-21"};
+  } else {
+    request.url = base_url + "/models";
+    request.headers = {"Authorization: Bearer " + key.reveal()};
+  }
+  bool done = false;
+  Result<void> out = fail(Code::Timeout, "no answer");
+  net::HttpEvents events;
+  events.on_done = [&](Result<net::HttpResponse> r) {
+    done = true;
+    out = {};
+    if (!r)
+      out = fail(std::move(r.error()));
+    else if (r->head.status / 100 != 2)
+      out = fail(provider_error(r->head.status));
+  };
+  const auto call = http_.start(std::move(request), std::move(events));
+  until(done);
+  return out;
+}
+
+std::vector<std::pair<std::string, Result<Receipt>>> Try::send(const config::Settings& settings,
+                                                               const Notice& notice) {
+  const auto channels = open_channels(loop_, http_, http_, settings);
+  std::vector<std::pair<std::string, Result<Receipt>>> out;
+  for (const auto& channel : channels) out.emplace_back(channel->name(), fail(Code::Timeout, "no answer"));
+  std::size_t open = channels.size();
+  bool done = open == 0;
+  for (std::size_t i = 0; i < channels.size(); ++i)
+    channels[i]->send(notice, "", [&, i](Result<Receipt> r) {
+      out[i].second = std::move(r);
+      done = --open == 0;
+    });
+  until(done);
+  return out;
+}
+
+Notice notice_of(NoticeKind kind, const std::string& where, const std::string& title, const std::string& effect) {
+  char host[256] = {};
+  gethostname(host, sizeof host - 1);
+  Notice n;
+  n.id = fresh_id(10);
+  n.incident = fresh_id(10);
+  n.kind = kind;
+  n.severity = kind == NoticeKind::Test ? Severity::Warning : Severity::Critical;
+  n.at = n.since = SystemClock().wall();
+  n.host = host;
+  n.where = where;
+  n.title = title;
+  n.effect = effect;
+  return n;
+}
+
+}  // namespace katana::watchdog

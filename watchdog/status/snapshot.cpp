@@ -1,0 +1,129 @@
+#include "watchdog/status/snapshot.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace katana::watchdog {
+namespace {
+
+using nlohmann::json;
+
+json process_json(const Member& m, Mono now) {
+  json j{{"component", m.component},
+         {"instance", m.instance},
+         {"state", to_string(m.state)},
+         {"since_ms", std::chrono::duration_cast<Millis>(now - m.since).count()},
+         {"supervised", m.child},
+         {"restarts", m.restarts},
+         {"pid", m.pid}};
+  if (!m.beat) return j;
+  const auto& b = *m.beat;
+  j["host"] = b.host;
+  j["build"] = b.build;
+  j["uptime_ms"] = b.uptime_ms;
+  j["heard_ms_ago"] = std::chrono::duration_cast<Millis>(now - m.heard).count();
+  j["loop_lag_ms"] = b.loop_lag_ms;
+  j["progress"] = b.progress;
+  j["queue"] = b.queue;
+  j["in_flight"] = b.in_flight;
+  j["oldest_wait_ms"] = b.oldest_wait_ms;
+  j["rss_bytes"] = b.rss_bytes;
+  j["cpu_ms"] = b.cpu_ms;
+  j["healthy"] = b.healthy;
+  j["unhealthy_reason"] = b.unhealthy_reason;
+  j["last_error"] = b.last_error;
+  return j;
+}
+
+json incident_json(const Incident& i) {
+  json j{{"id", i.id},
+         {"key", i.report.key},
+         {"severity", to_string(i.report.severity)},
+         {"where", i.report.where},
+         {"title", i.report.title},
+         {"effect", i.report.effect},
+         {"last_error", i.report.last_error},
+         {"restarts", i.report.restarts},
+         {"opened_ms", to_unix_ms(i.opened)}};
+  if (i.resolved) {
+    j["resolved_ms"] = to_unix_ms(*i.resolved);
+    j["lasted_ms"] = i.lasted_ms;
+  }
+  return j;
+}
+
+json channel_json(const Delivery::Status& c) {
+  json j{{"name", c.name},       {"waiting", c.waiting}, {"failing", c.failing}, {"last_error", c.last_error},
+         {"sent", c.sent}, {"dropped", c.dropped}};
+  if (c.last_sent) j["last_sent_ms"] = to_unix_ms(*c.last_sent);
+  return j;
+}
+
+/// A family of series with one value a row.
+class Series {
+ public:
+  Series(std::string& out, const char* name, const char* help, const char* type) : out_(out), name_(name) {
+    out_ += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
+  }
+  void add(const std::string& labels, double value) {
+    out_ += name_ + (labels.empty() ? "" : "{" + labels + "}") + " " + json(value).dump() + "\n";
+  }
+
+ private:
+  std::string& out_;
+  std::string name_;
+};
+
+}  // namespace
+
+bool healthy(const Snapshot& s) {
+  for (const auto& [key, i] : s.book->open_incidents())
+    if (i.report.severity == Severity::Critical) return false;
+  return true;
+}
+
+std::string to_json(const Snapshot& s) {
+  json j{{"at_ms", to_unix_ms(s.now.wall)},
+         {"host", s.host},
+         {"version", KATANA_VERSION},
+         {"healthy", healthy(s)},
+         {"supervising", s.supervising},
+         {"nobody_will_be_told", s.channels.empty()},
+         {"expect", s.expect},
+         {"processes", json::array()},
+         {"incidents", json::array()},
+         {"history", json::array()},
+         {"channels", json::array()}};
+  for (const auto& [name, m] : s.roster->members()) j["processes"].push_back(process_json(m, s.now.mono));
+  for (const auto& [key, i] : s.book->open_incidents()) j["incidents"].push_back(incident_json(i));
+  for (const auto& i : s.book->history()) j["history"].push_back(incident_json(i));
+  for (const auto& c : s.channels) j["channels"].push_back(channel_json(c));
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string own_metrics(const Snapshot& s) {
+  std::string out;
+  {
+    Series up(out, "katana_up", "1 while the process takes part: starting, up, late or draining.", "gauge");
+    for (const auto& [name, m] : s.roster->members())
+      up.add("process=\"" + name + "\"", present(m.state) ? 1 : 0);
+  }
+  {
+    Series restarts(out, "katana_restarts_total", "Times a new process took a dead one's place.", "counter");
+    for (const auto& [name, m] : s.roster->members()) restarts.add("process=\"" + name + "\"", m.restarts);
+  }
+  Series(out, "katana_incidents_open", "Incidents that are open.", "gauge")
+      .add("", static_cast<double>(s.book->open_incidents().size()));
+  Series(out, "katana_incidents_total", "Incidents opened since the start.", "counter")
+      .add("", static_cast<double>(s.book->opened_total()));
+  {
+    Series waiting(out, "katana_alerts_waiting", "Alerts that wait in a channel's spool.", "gauge");
+    for (const auto& c : s.channels) waiting.add("channel=\"" + c.name + "\"", static_cast<double>(c.waiting));
+  }
+  {
+    Series sent(out, "katana_alerts_sent_total", "Alerts that a channel's other side accepted.", "counter");
+    for (const auto& c : s.channels) sent.add("channel=\"" + c.name + "\"", static_cast<double>(c.sent));
+  }
+  return out;
+}
+
+}  // namespace katana::watchdog

@@ -1,0 +1,14 @@
+#pragma once
+
+#include <string>
+
+#include "watchdog/status/snapshot.hpp"
+
+namespace katana::watchdog {
+
+/// What `katana status` prints: a line a process, what is wrong, and who is told.
+std::string to_table(const Snapshot& snapshot, bool colour);
+/// What `katana incidents` prints: open ones first, then past ones, newest first.
+std::string incidents_table(const Snapshot& snapshot);
+
+}  // namespace katana::watchdog

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/bus/zmq_bus.hpp"
+#include "common/config/settings.hpp"
+#include "common/control/control.hpp"
+#include "common/core/clock.hpp"
+#include "common/service/service.hpp"
+#include "watchdog/channels/delivery.hpp"
+#include "watchdog/channels/disk.hpp"
+#include "watchdog/incident/book.hpp"
+#include "watchdog/incident/judge.hpp"
+#include "watchdog/liveness/roster.hpp"
+#include "watchdog/status/site.hpp"
+#include "watchdog/supervisor/link.hpp"
+#include "watchdog/supervisor/supervisor.hpp"
+
+namespace katana::watchdog {
+
+/// The process `katana-watchdog`: connects the rooms. Beats, ticks and exits go to the roster; what changes goes to the
+/// judge; what the book says goes to every channel's spool; under `katana up` what the supervisor orders goes to the
+/// parent. Owned by `main`; one a process.
+class Watchdog {
+ public:
+  /// `supervise`: `katana up` started us, and its socket is our standard input.
+  Watchdog(config::Settings settings, bool supervise);
+  int run();
+
+ private:
+  service::Hooks hooks();
+  void report(bus::Heartbeat& beat);
+  Result<void> start();
+  Result<void> open_deliveries();
+  Result<void> open_doors();
+  void restore_incidents();
+  void drain();
+
+  void heard(bus::Heartbeat beat);
+  void tick();
+  void apply(const Roster::Changes& changes);
+  void settle();
+  void notify(const Notice& notice);
+
+  void from_parent(FromParent message);
+  void child_exited(const Exited& exited);
+  void parent_gone();
+  void stop_orphans();
+
+  void answer(const control::Request& request, control::ControlServer::Reply reply);
+  void alert_test(control::ControlServer::Reply reply);
+  Snapshot snapshot() const;
+  [[nodiscard]] Now now() const;
+
+  config::Settings settings_;
+  std::string host_;
+  bool supervise_;
+  bool stopping_ = false;
+  service::Service service_;
+  std::string directory_;
+
+  std::unique_ptr<Disk> disk_;
+  std::vector<std::unique_ptr<Delivery>> deliveries_;
+  std::unique_ptr<Roster> roster_;
+  std::unique_ptr<Book> book_;
+  std::unique_ptr<Judge> judge_;
+  std::uint64_t saved_revision_ = 0;
+
+  std::unique_ptr<Supervisor> supervisor_;
+  std::unique_ptr<ParentLink> parent_;
+  bool begun_ = false;
+  std::map<std::string, std::pair<std::int64_t, std::uint64_t>> children_;  ///< name -> pid and its start time
+  Mono orphaned_{};
+
+  std::shared_ptr<void> heartbeats_;
+  std::unique_ptr<Site> site_;
+  std::unique_ptr<control::ControlServer> control_;
+  std::vector<loop::Timer> timers_;
+};
+
+}  // namespace katana::watchdog
