@@ -13,7 +13,7 @@ constexpr std::size_t kMaxStream = 64 << 20;  ///< bytes of one answer's events
 constexpr std::size_t kMaxRefusal = 64 << 10;
 constexpr std::size_t kKeepParser = 256 << 10;  ///< more memory than this isn't kept for the next job
 constexpr int kLessons = 2;
-constexpr Millis kRefusedKeyRests{5 * 60'000};
+constexpr Millis kRefusedKeyRests{60'000};
 constexpr Millis kLimitedKeyRests{10'000};
 constexpr Millis kHoldWhenBusy{1'000};
 
