@@ -5,6 +5,7 @@
 #include <exception>
 #include <filesystem>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +31,14 @@ void open_log(const ProgramInfo& info, const config::Settings& settings) {
     spdlog::warn("{}", warning);
 }
 
+/// A stream needs a descriptor or two, and the usual soft limit of 1,024 would end at some 500 of them.
+void raise_file_limit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 Result<void> make_directory(const std::string& path, std::string_view setting) {
@@ -47,6 +56,7 @@ Result<void> make_directory(const std::string& path, std::string_view setting) {
 int run_program(int argc, const char* const* argv, const ProgramInfo& info,
                 const std::function<int(const config::Settings&, const config::CommandLine&)>& body) {
   std::signal(SIGPIPE, SIG_IGN);  // before the first log line: its reader may be gone already
+  raise_file_limit();
   try {
     const auto line = config::parse_command_line(argc, argv, info.about);
     if (!line) return line.error();

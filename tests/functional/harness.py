@@ -104,12 +104,11 @@ class Sandbox(Process):
         super().__init__(
             "sandbox",
             [BIN / "katana-sandbox", "--http", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--ready-file", ready,
-             "--tls-dir", tls, "--token", USERS_TOKEN, "--token", ALERT_TOKEN, *options],
+             "--tls-dir", tls, "--with-parent", "--token", USERS_TOKEN, "--token", ALERT_TOKEN, *options],
             {"PATH": os.environ["PATH"], **sanitizer_environment()}, directory)
         ports = json.loads(eventually("the sandbox is ready", lambda: ready.exists() and ready.read_text()))
-        self.http = ports["http"] if isinstance(ports["http"], str) else f"127.0.0.1:{ports['http']}"
-        self.smtp = ports["smtp"] if isinstance(ports["smtp"], str) else f"127.0.0.1:{ports['smtp']}"
-        self.url = f"http://{self.http}"
+        self.smtp = f"127.0.0.1:{ports['smtp']}"
+        self.url = ports["url"]
         self.ca_file = tls / "ca.pem"
 
     def post(self, path, **body):
@@ -118,8 +117,8 @@ class Sandbox(Process):
         with urllib.request.urlopen(request, timeout=LIMIT) as answer:
             return json.loads(answer.read())
 
-    def get(self, path, **query):
-        with urllib.request.urlopen(self.url + "/control/" + path + "?" + urllib.parse.urlencode(query),
+    def get(self, what, **query):
+        with urllib.request.urlopen(self.url + "/control/" + what + "?" + urllib.parse.urlencode(query),
                                     timeout=LIMIT) as answer:
             return answer.read().decode()
 
