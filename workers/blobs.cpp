@@ -83,7 +83,7 @@ void BlobPuller::ask_next(Mono now) {
   }
 }
 
-void BlobPuller::on_part(bus::BlobPart part, Mono now) {
+void BlobPuller::on_part(const bus::BlobPart& part, Mono now) {
   const auto at = coming_.find(part.sha256);
   if (at == coming_.end() || part.offset != at->second.bytes.size()) return;  // late, or repeated
   Part& file = at->second;
@@ -102,14 +102,13 @@ void BlobPuller::finish(const std::string& sha256, Part& file) {
   if (file.bytes.size() != file.size || sha256_hex(file.bytes) != sha256) {
     return fail_all(sha256, {Code::Malformed, "an attachment isn't the file that the job names"});
   }
-  const std::string sha = sha256;
   const auto whole = std::make_shared<const std::string>(std::move(file.bytes));
-  whole_.insert_or_assign(sha, whole);
-  coming_.erase(sha);
+  whole_.insert_or_assign(sha256, whole);
+  coming_.erase(sha256);
   std::vector<std::pair<std::string, Blobs>> ready;
   for (auto job = wanted_.begin(); job != wanted_.end();) {
     Wanted& wanted = job->second;
-    if (std::erase(wanted.missing, sha) > 0) wanted.have.emplace(sha, whole);
+    if (std::erase(wanted.missing, sha256) > 0) wanted.have.emplace(sha256, whole);
     if (!wanted.missing.empty()) {
       ++job;
       continue;
@@ -122,11 +121,10 @@ void BlobPuller::finish(const std::string& sha256, Part& file) {
 }
 
 void BlobPuller::fail_all(const std::string& sha256, const Error& error) {
-  const std::string sha = sha256;
-  coming_.erase(sha);
+  coming_.erase(sha256);
   std::vector<std::string> failed;
   for (const auto& [job_id, wanted] : wanted_) {
-    if (std::count(wanted.missing.begin(), wanted.missing.end(), sha) > 0) failed.push_back(job_id);
+    if (std::count(wanted.missing.begin(), wanted.missing.end(), sha256) > 0) failed.push_back(job_id);
   }
   for (const std::string& job_id : failed) {
     drop(job_id);

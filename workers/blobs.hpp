@@ -33,7 +33,7 @@ class BlobPuller {
 
   /// `done` may come from inside, when all files are there already or can't be had.
   void pull(const std::string& job_id, std::size_t gateway, const std::vector<bus::Turn>& turns, Mono now);
-  void on_part(bus::BlobPart part, Mono now);
+  void on_part(const bus::BlobPart& part, Mono now);
   /// The job no longer wants its files.
   void drop(const std::string& job_id);
   /// Asks again for what was asked of that gateway before its connection broke, or for a while.

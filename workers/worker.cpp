@@ -145,7 +145,7 @@ bool Worker::take_again(Entry& entry, std::size_t gateway, const bus::Job& job) 
 }
 
 /// Rule 6: works in every state. What has ended stays ended; what was never heard of has ended too.
-void Worker::on(std::size_t gateway, bus::Cancel cancel) {
+void Worker::on(std::size_t gateway, const bus::Cancel& cancel) {
   Entry* entry = find(cancel.job);
   const Error why{Code::Cancelled, "stopped on request"};
   if (entry == nullptr) return refuse(gateway, cancel.job, why);
@@ -155,13 +155,13 @@ void Worker::on(std::size_t gateway, bus::Cancel cancel) {
   fail(*entry, why);
 }
 
-void Worker::on(std::size_t, bus::Committed committed) {
+void Worker::on(std::size_t, const bus::Committed& committed) {
   const Entry* entry = find(committed.job);
   if (entry != nullptr && entry->outcome) erase(committed.job.job_id);
 }
 
-void Worker::on(std::size_t, bus::BlobPart part) {
-  blobs_.on_part(std::move(part), ports_.clock.mono());
+void Worker::on(std::size_t, const bus::BlobPart& part) {
+  blobs_.on_part(part, ports_.clock.mono());
 }
 
 /// Said once: should it be lost, the gateway misses the job in our beats.
@@ -220,7 +220,7 @@ void Worker::on_end(Call& call) {
                           .usage = answer.usage,
                           .stop = answer.stop.value_or(bus::StopReason::End),
                           .model = std::move(answer.model),
-                          .request_id = call.request_id().empty() ? std::move(answer.id) : call.request_id(),
+                          .request_id = call.request_id().empty() ? answer.id : call.request_id(),
                           .upstream_ms = static_cast<std::uint32_t>(call.took().count())},
            bytes);
   }

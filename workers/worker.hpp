@@ -107,9 +107,9 @@ class Worker final : private Call::Owner {
 
   void on(std::size_t gateway, bus::Welcome welcome);
   void on(std::size_t gateway, bus::Job job);
-  void on(std::size_t gateway, bus::Cancel cancel);
-  void on(std::size_t gateway, bus::Committed committed);
-  void on(std::size_t gateway, bus::BlobPart part);
+  void on(std::size_t gateway, const bus::Cancel& cancel);
+  void on(std::size_t gateway, const bus::Committed& committed);
+  void on(std::size_t gateway, const bus::BlobPart& part);
   template <class T>
   void on(std::size_t, T) {}  // a worker's own words, or a beat: life was all it had to say
 
