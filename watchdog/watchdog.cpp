@@ -1,13 +1,13 @@
 #include "watchdog/watchdog.hpp"
 
-#include <signal.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+
+#include <signal.h>
+#include <unistd.h>
 
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
@@ -33,7 +33,8 @@ std::string host_name() {
   return name;
 }
 
-/// When a process started, in clock ticks since boot: with it a pid can't be mistaken for a later process's. 0: gone.
+/// When a process started, in clock ticks since boot: with it a pid can't be mistaken for a later process's.
+/// 0: gone.
 std::uint64_t start_time(std::int64_t pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
   std::string all((std::istreambuf_iterator<char>(file)), {});
@@ -41,7 +42,8 @@ std::uint64_t start_time(std::int64_t pid) {
   if (paren == std::string::npos) return 0;
   std::istringstream words(all.substr(paren + 1));
   std::string word;
-  for (int field = 3; field < 22; ++field) words >> word;
+  for (int field = 3; field < 22; ++field)
+    words >> word;
   std::uint64_t ticks = 0;
   words >> ticks;
   return ticks;
@@ -101,11 +103,16 @@ void Watchdog::report(bus::Heartbeat& beat) {
   beat.unhealthy_reason = "every alert channel fails";
 }
 
-int Watchdog::run() { return service_.run(); }
+int Watchdog::run() {
+  return service_.run();
+}
 
-Now Watchdog::now() const { return {service_.clock().mono(), service_.clock().wall()}; }
+Now Watchdog::now() const {
+  return {service_.clock().mono(), service_.clock().wall()};
+}
 
-// ---- start and stop ---------------------------------------------------------------------------------------------
+// ---- start and stop
+// ---------------------------------------------------------------------------------------------
 
 Result<void> Watchdog::start() {
   const auto exists = [this](const bus::Heartbeat& b) {
@@ -133,7 +140,8 @@ Result<void> Watchdog::start() {
   } else {
     judge_->serving(now());
   }
-  for (auto& d : deliveries_) d->start();
+  for (auto& d : deliveries_)
+    d->start();
   service_.ready();
   return {};
 }
@@ -152,14 +160,16 @@ Result<void> Watchdog::open_deliveries() {
                               judge_->channel_works(name, now());
                               settle();
                             }};
-    deliveries_.push_back(std::make_unique<Delivery>(service_.loop(), service_.clock(), *disk_, std::move(channel),
-                                                     directory_ + "/spool/" + name, std::move(events)));
+    deliveries_.push_back(std::make_unique<Delivery>(service_.loop(), service_.clock(), *disk_,
+                                                     std::move(channel), directory_ + "/spool/" + name,
+                                                     std::move(events)));
     if (auto loaded = deliveries_.back()->load(); !loaded) return loaded;
     log()->info("alerts go out by {}", name);
   }
   if (deliveries_.empty())
-    log()->warn("nobody will be told: no alert channel is set (TELEGRAM_ALERT_BOT_TOKEN, SMTP_URL, ALERT_COMMAND, "
-                "ALERT_WEBHOOK_URL)");
+    log()->warn(
+        "nobody will be told: no alert channel is set (TELEGRAM_ALERT_BOT_TOKEN, SMTP_URL, ALERT_COMMAND, "
+        "ALERT_WEBHOOK_URL)");
   return {};
 }
 
@@ -180,17 +190,21 @@ void Watchdog::restore_incidents() {
     else
       moot.push_back(key);  // that channel is no longer set
   }
-  for (const auto& key : moot) book_->resolve(key, now());
+  for (const auto& key : moot)
+    book_->resolve(key, now());
 }
 
 Result<void> Watchdog::open_doors() {
-  auto heartbeats = service_.bus().serve_heartbeats(settings_.watch, [this](bus::Heartbeat b) { heard(std::move(b)); });
+  auto heartbeats =
+      service_.bus().serve_heartbeats(settings_.watch, [this](bus::Heartbeat b) { heard(std::move(b)); });
   if (!heartbeats) return fail(with_context(heartbeats.error(), "KATANA_WATCH"));
   heartbeats_ = std::move(*heartbeats);
   if (!settings_.watchdog_http.empty()) log()->info("Status page: http://{}/", settings_.watchdog_http);
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/watchdog.sock",
-      [this](const control::Request& request, control::ControlServer::Reply reply) { answer(request, std::move(reply)); });
+      [this](const control::Request& request, control::ControlServer::Reply reply) {
+        answer(request, std::move(reply));
+      });
   if (!control) return fail(with_context(control.error(), "control socket"));
   control_ = std::move(*control);
   return {};
@@ -199,7 +213,9 @@ Result<void> Watchdog::open_doors() {
 /// What waits in the spools stays there for the next start; what is being sent gets a moment.
 void Watchdog::drain() {
   stopping_ = true;
-  const auto idle = [this] { return std::all_of(deliveries_.begin(), deliveries_.end(), [](auto& d) { return d->idle(); }); };
+  const auto idle = [this] {
+    return std::all_of(deliveries_.begin(), deliveries_.end(), [](auto& d) { return d->idle(); });
+  };
   if (idle()) return service_.drained();
   timers_.push_back(service_.loop().every(Millis{20}, [this, idle] {
     if (idle()) service_.drained();
@@ -207,7 +223,8 @@ void Watchdog::drain() {
   timers_.push_back(service_.loop().after(kLastWords, [this] { service_.drained(); }));
 }
 
-// ---- judging ----------------------------------------------------------------------------------------------------
+// ---- judging
+// ----------------------------------------------------------------------------------------------------
 
 void Watchdog::heard(bus::Heartbeat beat) {
   apply(roster_->beat(beat, service_.clock().mono()));
@@ -230,8 +247,8 @@ void Watchdog::tick() {
 void Watchdog::apply(const Roster::Changes& changes) {
   for (const auto& change : changes) {
     const bool bad = change.to == State::Down || change.to == State::Hung;
-    log()->log(bad && !stopping_ ? spdlog::level::warn : spdlog::level::info, "{}: {} -> {}: {}", change.instance,
-               to_string(change.from), to_string(change.to), change.why);
+    log()->log(bad && !stopping_ ? spdlog::level::warn : spdlog::level::info, "{}: {} -> {}: {}",
+               change.instance, to_string(change.from), to_string(change.to), change.why);
     if (stopping_) continue;
     judge_->changed(change, now());
     if (supervisor_ && change.to == State::Hung) supervisor_->hung(change.instance, service_.clock().mono());
@@ -242,29 +259,32 @@ void Watchdog::apply(const Roster::Changes& changes) {
 /// After every event: what the supervisor wants done, and the open incidents on disk.
 void Watchdog::settle() {
   if (begun_ && !stopping_)
-    for (const auto& order : supervisor_->orders(service_.clock().mono())) parent_->send(order);
+    for (const auto& order : supervisor_->orders(service_.clock().mono()))
+      parent_->send(order);
   if (book_->revision() == saved_revision_) return;
   saved_revision_ = book_->revision();
-  disk_->run([path = directory_ + "/incidents.json", all = book_->dump()] { return write_durably(path, all); },
-             [](const Result<void>& r) {
-               if (!r) log()->error("open incidents aren't kept: {}", r.error().detail);
-             });
+  disk_->run(
+      [path = directory_ + "/incidents.json", all = book_->dump()] { return write_durably(path, all); },
+      [](const Result<void>& r) {
+        if (!r) log()->error("open incidents aren't kept: {}", r.error().detail);
+      });
   site_->publish();
 }
 
 void Watchdog::notify(const Notice& notice) {
-  log()->log(notice.kind == NoticeKind::Resolved ? spdlog::level::info : spdlog::level::warn, "incident {}: {}",
-             notice.incident, subject(notice));
+  log()->log(notice.kind == NoticeKind::Resolved ? spdlog::level::info : spdlog::level::warn,
+             "incident {}: {}", notice.incident, subject(notice));
   for (auto& d : deliveries_)
     if (d->name() != notice.except) d->accept(notice);
 }
 
-// ---- supervising ------------------------------------------------------------------------------------------------
+// ---- supervising
+// ------------------------------------------------------------------------------------------------
 
 void Watchdog::from_parent(FromParent message) {
   const Mono mono = service_.clock().mono();
   if (const auto* former = std::get_if<Replaced>(&message)) {
-    judge_->replaced(describe(former->ending), former->ago, now());
+    judge_->replaced(describe(former->ending), std::chrono::duration_cast<Millis>(mono - former->at), now());
   } else if (const auto* plan = std::get_if<Planned>(&message)) {
     supervisor_->plan(plan->name, plan->component, mono);
   } else if (const auto* child = std::get_if<Running>(&message)) {
@@ -297,8 +317,8 @@ void Watchdog::child_exited(const Exited& exited) {
   }
 }
 
-/// Without the parent nothing could be restarted or stopped any more, and the next `katana up` would meet our children:
-/// we stop them, and ourselves.
+/// Without the parent nothing could be restarted or stopped any more, and the next `katana up` would meet our
+/// children: we stop them, and ourselves.
 void Watchdog::parent_gone() {
   if (service_.state() == bus::ServiceState::Draining) return;
   log()->error("the parent has died; stopping everything");
@@ -320,7 +340,8 @@ void Watchdog::stop_orphans() {
   if (!any || late) service_.stop();
 }
 
-// ---- what others see --------------------------------------------------------------------------------------------
+// ---- what others see
+// --------------------------------------------------------------------------------------------
 
 Snapshot Watchdog::snapshot() const {
   Snapshot s;
@@ -330,7 +351,8 @@ Snapshot Watchdog::snapshot() const {
   s.roster = roster_.get();
   s.book = book_.get();
   s.expect = settings_.expect;
-  for (const auto& d : deliveries_) s.channels.push_back(d->status());
+  for (const auto& d : deliveries_)
+    s.channels.push_back(d->status());
   return s;
 }
 
@@ -339,7 +361,8 @@ void Watchdog::answer(const control::Request& request, control::ControlServer::R
     return std::find(request.words.begin(), request.words.end(), word) != request.words.end();
   };
   const Snapshot s = snapshot();
-  if (request.verb == "status") return reply({healthy(s) ? 0 : 1, has("json") ? to_json(s) + "\n" : to_table(s, has("colour"))});
+  if (request.verb == "status")
+    return reply({healthy(s) ? 0 : 1, has("json") ? to_json(s) + "\n" : to_table(s, has("colour"))});
   if (request.verb == "incidents") return reply({0, incidents_table(s)});
   if (request.verb == "alert-test") return alert_test(std::move(reply));
   reply({1, "the watchdog doesn't know '" + request.verb + "'\n"});
@@ -365,7 +388,8 @@ void Watchdog::alert_test(control::ControlServer::Reply reply) {
   for (auto& d : deliveries_) {
     notice.id = fresh_id(10);
     d->accept(notice, [round, name = d->name()](const Result<Receipt>& result) {
-      round->answer.text += name + ": " + (result ? "sent: " + result->said : "failed: " + result.error().detail) + "\n";
+      round->answer.text +=
+          name + ": " + (result ? "sent: " + result->said : "failed: " + result.error().detail) + "\n";
       if (!result) round->answer.status = 1;
       if (--round->open == 0) round->reply(round->answer);
     });

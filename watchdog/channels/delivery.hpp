@@ -56,7 +56,8 @@ class Delivery {
 
   [[nodiscard]] const std::string& name() const { return channel_->name(); }
   [[nodiscard]] Status status() const;
-  [[nodiscard]] bool idle() const { return waiting_.empty(); }
+  /// Nothing waits, or what waits has to wait: for its next try.
+  [[nodiscard]] bool idle() const { return waiting_.empty() || retry_; }
 
  private:
   struct Item {

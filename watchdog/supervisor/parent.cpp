@@ -199,8 +199,7 @@ void Parent::start_watchdog() {
   socket_ = ends[0];
   lines_ = {};
   socket_watch_ = loop_.watch(socket_, loop::Io::Read, [this](loop::Ready) { hear(); });
-  if (const auto former = std::exchange(former_, {}))
-    tell(Replaced{std::chrono::duration_cast<Millis>(clock_.mono() - former->first), former->second});
+  if (const auto former = std::exchange(former_, {})) tell(Replaced{former->first, former->second});
   for (const auto& p : programs_)
     tell(Planned{p->program.name, p->program.component});
   for (const auto& death : deaths_) {

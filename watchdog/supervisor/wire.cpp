@@ -68,7 +68,8 @@ std::string to_line(const FromParent& message) {
   return std::visit(
       overloaded{
           [](const Replaced& m) {
-            return join({"replaced", num(m.ago.count()), num(m.ending.status), num(m.ending.signal)});
+            return join({"replaced", num(std::chrono::duration_cast<Millis>(m.at.time_since_epoch()).count()),
+                         num(m.ending.status), num(m.ending.signal)});
           },
           [](const Planned& m) {
             return join({"plan", m.name, m.component});
@@ -103,7 +104,7 @@ Result<FromParent> parse_from_parent(std::string_view line) {
   FromParent out;
   if (verb == "replaced") {
     Replaced m;
-    m.ago = Millis{w.number<std::int64_t>()};
+    m.at = Mono{Millis{w.number<std::int64_t>()}};
     m.ending.status = w.number<int>();
     m.ending.signal = w.number<int>();
     out = m;

@@ -16,7 +16,7 @@ namespace katana::watchdog {
 /// so a watchdog that replaces a dead one starts where that one stopped.
 ///
 ///     parent -> watchdog                          watchdog -> parent
-///     replaced AGO_MS STATUS SIGNAL               start NAME
+///     replaced AT_MS STATUS SIGNAL                start NAME
 ///     plan NAME COMPONENT                         signal NAME SIGNO
 ///     running NAME PID AGE_MS                     alive
 ///     begin
@@ -25,7 +25,7 @@ namespace katana::watchdog {
 inline constexpr std::size_t kMaxLine = 4096;
 
 struct Replaced {  ///< you take the place of a watchdog that died
-  Millis ago{0};
+  Mono at{};       ///< then; the monotonic clock is the machine's, so both ends read the same
   Ending ending;
 };
 struct Planned {

@@ -130,7 +130,7 @@ TEST(Wire, SurvivesItsLine) {
     return back ? to_line(*back) : back.error().detail;
   };
   for (const FromParent& m :
-       {FromParent{Replaced{Millis{12}, {0, 9}}}, FromParent{Planned{"claude-1", "claude"}},
+       {FromParent{Replaced{Mono{Millis{12}}, {0, 9}}}, FromParent{Planned{"claude-1", "claude"}},
         FromParent{Running{"gateway", 77, Millis{1234}}}, FromParent{Begin{}},
         FromParent{Exited{"gateway", 77, {2, 0}, "KATANA_STORE: no such directory"}},
         FromParent{Exited{"gateway", 77, {0, 6}, ""}}, FromParent{Stopping{}}})
