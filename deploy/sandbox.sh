@@ -1,7 +1,11 @@
 # The part of deploy/run.sh that runs Katana against katana-sandbox. Sourced by it: uses $bin, $chat and say().
 
+# Made up for the sandbox, which knows no others.
+users_token=100000001:SANDBOX-users-bot-token-00000000000
+alert_token=100000002:SANDBOX-alert-bot-token-00000000000
+
 run_in_sandbox() {
-  local state=$PWD/state/sandbox http smtp ready
+  local state=$PWD/state/sandbox ready url smtp
   mkdir -p "$state"
   chmod 700 "$state"
   ready=$state/sandbox.json
@@ -9,25 +13,26 @@ run_in_sandbox() {
   sandbox_pid= katana_pid= stopping=no
 
   # Sessions of their own: a Ctrl-C reaches this script alone, which then stops them in order.
-  setsid "$bin/katana-sandbox" --http 127.0.0.1:0 --smtp 127.0.0.1:0 --ready-file "$ready" >"$state/sandbox.log" 2>&1 &
+  # --any-chat: the ops chat exists without anybody having opened it.
+  setsid "$bin/katana-sandbox" --any-chat --token "$users_token" --token "$alert_token" --ready-file "$ready" \
+    >"$state/sandbox.log" 2>&1 &
   sandbox_pid=$!
   trap 'stop_sandbox' EXIT
   trap 'stopping=yes; [ -z "$katana_pid" ] || kill -TERM "$katana_pid" 2>/dev/null || true' INT TERM HUP
   wait_for_file "$ready" "$sandbox_pid" || die "The sandbox did not start; see $state/sandbox.log"
-  http=$(sed -n 's/.*"http":[[:space:]]*"\([^"]*\)".*/\1/p' "$ready")
-  smtp=$(sed -n 's/.*"smtp":[[:space:]]*"\([^"]*\)".*/\1/p' "$ready")
+  url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$ready")
+  smtp=$(sed -n 's/.*"smtp":\([0-9]*\).*/\1/p' "$ready")
 
   export KATANA_STATE_DIR=$state KATANA_RUN_DIR=$state/run
-  export KATANA_TELEGRAM_TOKEN=100000001:SANDBOX-users-bot-token-00000000000
-  export TELEGRAM_ALERT_BOT_TOKEN=100000002:SANDBOX-alert-bot-token-00000000000 TELEGRAM_ALERT_CHAT_ID=2000
-  export KATANA_TELEGRAM_API_URL=http://$http ANTHROPIC_BASE_URL=http://$http/anthropic OPENAI_BASE_URL=http://$http/openai/v1
+  export KATANA_TELEGRAM_TOKEN=$users_token TELEGRAM_ALERT_BOT_TOKEN=$alert_token TELEGRAM_ALERT_CHAT_ID=2000
+  export KATANA_TELEGRAM_API_URL=$url ANTHROPIC_BASE_URL=$url/anthropic OPENAI_BASE_URL=$url/openai/v1
   export ANTHROPIC_API_KEY=sandbox-key-for-anthropic OPENAI_API_KEY=sandbox-key-for-openai OPENAI_API=responses
-  export SMTP_URL=smtp://$smtp ALERT_EMAIL_FROM=katana@localhost ALERT_EMAIL_TO=operator@localhost
+  export SMTP_URL=smtp://127.0.0.1:$smtp ALERT_EMAIL_FROM=katana@localhost ALERT_EMAIL_TO=operator@localhost
   export KATANA_ADMINS=1000 KATANA_ACCESS=pairing
 
   say
   say "No token and no key is set: Katana runs against its own sandbox. Nothing leaves this machine."
-  say "  Chat page:    http://$http/"
+  say "  Chat page:    $url/?chat=1000"
   say "  Status page:  http://${KATANA_WATCHDOG_HTTP:-127.0.0.1:9780}/"
   say "  Health:       http://${KATANA_GATEWAY_HTTP:-127.0.0.1:9710}/health"
   say "To serve a real bot: $bin/katana init, then deploy/run.sh again. To make it permanent: \"Keep it running\" in README.md."
@@ -37,7 +42,7 @@ run_in_sandbox() {
     say "The log is in $state/katana.log. Write a message; /openai and /claude change who answers; Ctrl-C ends."
     setsid "$bin/katana" up "$@" >"$state/katana.log" 2>&1 &
     katana_pid=$!
-    "$bin/katana-sandbox" chat --url "http://$http" --chat 1000 || true
+    "$bin/katana-sandbox" chat --url "$url" --chat 1000 || true
     [ "$stopping" = yes ] || kill -TERM "$katana_pid" 2>/dev/null || true
   else
     setsid "$bin/katana" up "$@" &
