@@ -285,6 +285,11 @@ InboxEvents Gateway::inbox_events() {
       .on_reply = [this](ChatKey chat, std::int64_t id,
                          Reply reply) { outbox_->reply(chat, id, std::move(reply)); },
       .on_press = [this](const std::string& id, const std::string& text) { press_answered(id, text); },
+      .on_again =
+          [this](std::int64_t id) {
+            if (!outbox_->again(id))
+              logger().info("A button asks for message {} again, which nothing is known of", id);
+          },
       .on_stop =
           [this](ChatKey chat) {
             if (dispatcher_->cancel(chat)) return;
@@ -488,7 +493,9 @@ void Gateway::drain() {
 }
 
 void Gateway::check_drained() {
-  if (draining_ && dispatcher_->in_flight() == 0 && outbox_->idle()) service_.drained();
+  if (!draining_ || outbox_awaited_ || dispatcher_->in_flight() > 0) return;
+  outbox_awaited_ = true;
+  outbox_->when_idle([this] { service_.drained(); });
 }
 
 void Gateway::stop() {

@@ -106,6 +106,7 @@ class Gateway {
   bool store_asked_ = false;
   std::string last_error_;
   bool draining_ = false;
+  bool outbox_awaited_ = false;  ///< the last thing that draining waits for
 };
 
 /// Reads settings, builds the service and runs it; the exit status.

@@ -1,4 +1,5 @@
-// katana-watchdog: hears every process's heartbeats and tells people what broke. What it is made of: README.md here.
+// katana-watchdog: hears every process's heartbeats and tells people what broke. What it is made of:
+// README.md here.
 #include <string_view>
 #include <vector>
 

@@ -22,9 +22,9 @@
 
 namespace katana::watchdog {
 
-/// The process `katana-watchdog`: connects the rooms. Beats, ticks and exits go to the roster; what changes goes to the
-/// judge; what the book says goes to every channel's spool; under `katana up` what the supervisor orders goes to the
-/// parent. Owned by `main`; one a process.
+/// The process `katana-watchdog`: connects the rooms. Beats, ticks and exits go to the roster; what changes
+/// goes to the judge; what the book says goes to every channel's spool; under `katana up` what the supervisor
+/// orders goes to the parent. Owned by `main`; one a process.
 class Watchdog {
  public:
   /// `supervise`: `katana up` started us, and its socket is our standard input.
@@ -73,7 +73,8 @@ class Watchdog {
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<ParentLink> parent_;
   bool begun_ = false;
-  std::map<std::string, std::pair<std::int64_t, std::uint64_t>> children_;  ///< name -> pid and its start time
+  std::map<std::string, std::pair<std::int64_t, std::uint64_t>>
+      children_;  ///< name -> pid and its start time
   Mono orphaned_{};
 
   std::shared_ptr<void> heartbeats_;

@@ -100,7 +100,8 @@ void Session::set_up() {
   if (!mail_.ca_file.empty()) {
     curl_easy_setopt(easy_, CURLOPT_CAINFO, mail_.ca_file.c_str());
   } else if (mail_.allow_plain) {
-    // Where plain would do, TLS is a courtesy: a mail server on this machine often made its certificate itself.
+    // Where plain would do, TLS is a courtesy: a mail server on this machine often made its certificate
+    // itself.
     curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYPEER, 0L);
     curl_easy_setopt(easy_, CURLOPT_SSL_VERIFYHOST, 0L);
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "common/core/text.hpp"
 #include "gateway/chat/phrases.hpp"
@@ -11,6 +12,8 @@ namespace {
 
 /// Prefix of the data of a button that chooses a model.
 constexpr std::string_view kModelButton = "model:";
+/// Likewise of the outbox's question whether to send a message again.
+constexpr std::string_view kAgainButton = "again:";
 
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -181,6 +184,11 @@ void Chat::press(const ButtonPress& p, const ChatChoice&, Decision& d) const {
   const std::string_view data = p.data;
   if (data.starts_with(kModelButton)) {
     choose_model(std::string(data.substr(kModelButton.size())), d, 0);
+  } else if (data.starts_with(kAgainButton)) {
+    const std::string_view id = data.substr(kAgainButton.size());
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(id.data(), id.data() + id.size(), number);
+    if (error == std::errc{} && end == id.data() + id.size()) d.send_again = number;
   } else {
     d.ignored = "unknown_button";
   }

@@ -37,6 +37,8 @@ struct Decision {
   std::optional<Member> knocked;        ///< a stranger to remember, before the intake
   std::optional<std::string> press_id;  ///< a button press to answer (so that its spinner ends)
   std::string press_text;
+  std::optional<std::int64_t>
+      send_again;                    ///< the button under a message whose first send ended nobody knows how
   bool stop_answer = false;          ///< /stop: cancel what is being written in this conversation
   std::optional<ChatKey> chat_gone;  ///< blocked or kicked
   std::string ignored;               ///< why nothing is done, for log and metrics; empty: something is

@@ -131,6 +131,7 @@ void Inbox::finish_one(const Decision& d, const Accepted& a) {
     events_.on_reply(d.intake.chat, a.reply_ids[r], d.intake.replies[r]);
   }
   if (d.press_id) events_.on_press(*d.press_id, d.press_text);
+  if (d.send_again) events_.on_again(*d.send_again);
   if (d.stop_answer) events_.on_stop(d.intake.chat);
   if (d.chat_gone) events_.on_chat_gone(d.chat_gone->chat_id);
 }

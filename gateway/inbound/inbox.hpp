@@ -30,7 +30,8 @@ struct InboxEvents {
   std::function<void(const Opened&)> on_lost;     ///< its commit failed: as if never asked
   std::function<void(ChatKey, std::int64_t outbox_id, Reply)> on_reply;  ///< durable
   std::function<void(const std::string& press_id, const std::string& text)> on_press;
-  std::function<void(ChatKey)> on_stop;  ///< the answer under way there is to end
+  std::function<void(std::int64_t id)> on_again;  ///< a message of uncertain fate is to be sent again
+  std::function<void(ChatKey)> on_stop;           ///< the answer under way there is to end
   std::function<void(std::int64_t chat_id)> on_chat_gone;
   std::function<void(const std::string& why)> on_ignored;  ///< for metrics: why an update came to nothing
   std::function<void()> on_duplicate;

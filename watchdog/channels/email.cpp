@@ -4,7 +4,8 @@
 
 namespace katana::watchdog {
 
-void EmailChannel::send(const Notice& notice, const std::string& thread, std::function<void(Result<Receipt>)> then) {
+void EmailChannel::send(const Notice& notice, const std::string& thread,
+                        std::function<void(Result<Receipt>)> then) {
   const std::string at = alerts_.email_from.substr(alerts_.email_from.find('@'));
   const std::string root = "incident-" + notice.incident + at;
   net::MailMessage message;

@@ -8,13 +8,14 @@
 
 namespace katana::watchdog {
 
-/// Alerts by e-mail: text and HTML. The first message of an incident has an id made of the incident's, and all others
-/// refer to it, so that a mail program shows one thread.
+/// Alerts by e-mail: text and HTML. The first message of an incident has an id made of the incident's, and
+/// all others refer to it, so that a mail program shows one thread.
 class EmailChannel final : public Channel {
  public:
   EmailChannel(net::MailClient& mail, config::Alerts alerts) : mail_(mail), alerts_(std::move(alerts)) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
-  void send(const Notice& notice, const std::string& thread, std::function<void(Result<Receipt>)> then) override;
+  void send(const Notice& notice, const std::string& thread,
+            std::function<void(Result<Receipt>)> then) override;
 
  private:
   const std::string name_ = "email";

@@ -9,8 +9,8 @@
 
 namespace katana::watchdog {
 
-std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpClient& http, net::MailClient& mail,
-                                                    const config::Settings& settings) {
+std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpClient& http,
+                                                    net::MailClient& mail, const config::Settings& settings) {
   const config::Alerts& a = settings.alerts;
   std::vector<std::unique_ptr<Channel>> out;
   if (!a.telegram_token.empty()) {

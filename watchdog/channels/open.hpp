@@ -13,7 +13,7 @@
 namespace katana::watchdog {
 
 /// The channels that the settings name. None: nobody will be told.
-std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpClient& http, net::MailClient& mail,
-                                                    const config::Settings& settings);
+std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpClient& http,
+                                                    net::MailClient& mail, const config::Settings& settings);
 
 }  // namespace katana::watchdog

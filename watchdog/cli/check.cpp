@@ -17,7 +17,9 @@ namespace {
 constexpr std::size_t kMaxFile = 4096;
 constexpr std::int64_t kSkew = 5;  // seconds that another host's clock may be ahead
 
-Verdict critical(std::string why) { return {false, "CRITICAL: " + std::move(why)}; }
+Verdict critical(std::string why) {
+  return {false, "CRITICAL: " + std::move(why)};
+}
 
 Verdict by_watchdog(const std::string& json, const std::string& name) {
   simdjson::dom::parser parser;
@@ -60,7 +62,8 @@ Verdict judge_heartbeat(std::string_view content, const std::string& path, Secon
   const auto word = text::trim(content);
   if (word.empty()) return critical("the heartbeat file " + path + " is empty");
   double stamp = 0;
-  const auto [end, bad] = std::from_chars(word.data(), word.data() + word.size(), stamp, std::chars_format::fixed);
+  const auto [end, bad] =
+      std::from_chars(word.data(), word.data() + word.size(), stamp, std::chars_format::fixed);
   if (bad != std::errc{} || end != word.data() + word.size() || !(stamp > 0 && stamp < 1e11))
     return critical("the heartbeat file " + path + " holds no timestamp");
   const auto age = to_unix(now) - static_cast<std::int64_t>(stamp);

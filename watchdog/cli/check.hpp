@@ -8,7 +8,8 @@
 
 namespace katana::watchdog {
 
-/// A check's verdict in one line: `OK: …` on standard output and status 0, or `CRITICAL: …` on standard error and 1.
+/// A check's verdict in one line: `OK: …` on standard output and status 0, or `CRITICAL: …` on standard error
+/// and 1.
 struct Verdict {
   bool ok = false;
   std::string line;
@@ -21,8 +22,8 @@ Verdict judge_heartbeat(std::string_view content, const std::string& path, Secon
 /// The same of a file.
 Verdict check_heartbeat(const std::string& path, Seconds threshold, Wall now);
 
-/// Whether a process (`claude-1`) or a component (`claude`) is up: by the watchdog, or when that can't be asked, by the
-/// list of this machine's processes.
+/// Whether a process (`claude-1`) or a component (`claude`) is up: by the watchdog, or when that can't be
+/// asked, by the list of this machine's processes.
 Verdict check_process(const config::Settings& settings, const std::string& name);
 
 }  // namespace katana::watchdog

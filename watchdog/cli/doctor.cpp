@@ -1,8 +1,8 @@
 #include "watchdog/cli/doctor.hpp"
 
-#include <unistd.h>
-
 #include <cstdio>
+
+#include <unistd.h>
 
 #include "common/control/control.hpp"
 #include "watchdog/cli/check.hpp"
@@ -23,16 +23,20 @@ class Report {
   [[nodiscard]] int status() const { return broken_ == 0 ? 0 : 1; }
 
  private:
-  static void print(const char* mark, const std::string& line) { std::printf("%s  %s\n", mark, line.c_str()); }
+  static void print(const char* mark, const std::string& line) {
+    std::printf("%s  %s\n", mark, line.c_str());
+  }
   int broken_ = 0;
 };
 
 void examine_places(const config::Settings& s, Report& report) {
-  for (const auto& [name, path] : {std::pair("KATANA_STATE_DIR", s.state_dir), std::pair("KATANA_RUN_DIR", s.run_dir)}) {
+  for (const auto& [name, path] :
+       {std::pair("KATANA_STATE_DIR", s.state_dir), std::pair("KATANA_RUN_DIR", s.run_dir)}) {
     if (access(path.c_str(), R_OK | W_OK | X_OK) == 0)
       report.good(std::string(name) + ": " + path);
     else
-      report.warn(std::string(name) + ": " + path + " can't be used by you now; katana up makes it, units need it made");
+      report.warn(std::string(name) + ": " + path +
+                  " can't be used by you now; katana up makes it, units need it made");
   }
 }
 
@@ -51,10 +55,12 @@ void examine_processes(const config::Settings& s, Report& report) {
 void examine_bot(const char* what, const telegram::BotAccess& access, Try& net, Report& report, bool users) {
   if (access.token.empty()) return;
   const auto bot = net.bot(access);
-  if (!bot) return report.broken(std::string(what) + " (" + access.token.masked() + "): " + bot.error().detail);
+  if (!bot)
+    return report.broken(std::string(what) + " (" + access.token.masked() + "): " + bot.error().detail);
   report.good(std::string(what) + ": @" + bot->username);
   if (users && !bot->can_read_all_group_messages)
-    report.warn(std::string(what) + ": group privacy is on; in groups it sees only commands, replies and some mentions "
+    report.warn(std::string(what) +
+                ": group privacy is on; in groups it sees only commands, replies and some mentions "
                 "(@BotFather, /setprivacy)");
 }
 
@@ -73,11 +79,14 @@ void examine_provider(const char* name, const config::Provider& p, Try& net, Rep
 void examine_channels(const config::Settings& s, Report& report) {
   const auto& a = s.alerts;
   if (!a.telegram_token.empty()) report.good("alerts by telegram, chat " + a.telegram_chat);
-  if (!a.email_to.empty()) report.good("alerts by email, " + std::to_string(a.email_to.size()) + " addresses");
+  if (!a.email_to.empty())
+    report.good("alerts by email, " + std::to_string(a.email_to.size()) + " addresses");
   if (!a.command.empty()) report.good("alerts by command");
   if (!a.webhook_url.empty()) report.good("alerts by webhook");
   if (a.telegram_token.empty() && a.email_to.empty() && a.command.empty() && a.webhook_url.empty())
-    report.warn("nobody will be told: set TELEGRAM_ALERT_BOT_TOKEN, SMTP_URL, ALERT_COMMAND or ALERT_WEBHOOK_URL (katana init asks)");
+    report.warn(
+        "nobody will be told: set TELEGRAM_ALERT_BOT_TOKEN, SMTP_URL, ALERT_COMMAND or ALERT_WEBHOOK_URL "
+        "(katana init asks)");
   else
     report.good("katana alert-test sends through each of them");
   if (a.deadman_url.empty())
@@ -95,8 +104,10 @@ int run_check_config(const config::CommandLine& line) {
     for (const auto& w : settings->warnings)
       if (std::find(problems.begin(), problems.end(), w) == problems.end()) warnings.push_back(w);
   }
-  for (const auto& w : warnings) std::printf("warning: %s\n", w.c_str());
-  for (const auto& p : problems) std::fprintf(stderr, "%s\n", p.c_str());
+  for (const auto& w : warnings)
+    std::printf("warning: %s\n", w.c_str());
+  for (const auto& p : problems)
+    std::fprintf(stderr, "%s\n", p.c_str());
   if (problems.empty()) std::printf("The settings are good.\n");
   return problems.empty() ? 0 : 2;
 }
@@ -110,22 +121,25 @@ int run_doctor(const config::CommandLine& line) {
     return report.status();
   }
   const auto problems = config::problems_of(config::Program::Up, *env);
-  for (const auto& p : problems) report.broken(p);
+  for (const auto& p : problems)
+    report.broken(p);
   const auto settings = config::load(config::Program::Tool, *env);
   if (!settings) {
     report.broken(settings.error().detail);
     return report.status();
   }
-  for (const auto& w : warnings) report.warn(w);
+  for (const auto& w : warnings)
+    report.warn(w);
   for (const auto& w : settings->warnings)
     if (std::find(problems.begin(), problems.end(), w) == problems.end()) report.warn(w);
   if (problems.empty()) report.good("settings");
   examine_places(*settings, report);
   examine_processes(*settings, report);
   Try net;
-  examine_bot("users' bot", {settings->telegram.api_url, settings->telegram.token, settings->telegram.proxy}, net,
-              report, true);
-  examine_bot("alert bot", {settings->telegram.api_url, settings->alerts.telegram_token, settings->telegram.proxy}, net,
+  examine_bot("users' bot", {settings->telegram.api_url, settings->telegram.token, settings->telegram.proxy},
+              net, report, true);
+  examine_bot("alert bot",
+              {settings->telegram.api_url, settings->alerts.telegram_token, settings->telegram.proxy}, net,
               report, false);
   examine_provider("claude", settings->claude, net, report);
   examine_provider("openai", settings->openai, net, report);

@@ -1,13 +1,12 @@
 #include "watchdog/cli/init.hpp"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 
 #include <simdjson.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/core/text.hpp"
 #include "watchdog/channels/disk.hpp"
@@ -47,7 +46,8 @@ class Init {
 
  private:
   /// Asks until `check` is content; a script has one try.
-  Result<std::string> ask(const std::string& question, const std::function<Result<void>(const std::string&)>& check) {
+  Result<std::string> ask(const std::string& question,
+                          const std::function<Result<void>(const std::string&)>& check) {
     for (int i = 1;; ++i) {
       auto answer = prompt_.ask(question, true);
       if (!answer) return answer;
@@ -60,12 +60,14 @@ class Init {
 
   Result<void> may_write() {
     if (force_ || access(path_.c_str(), F_OK) != 0) return {};
-    return fail(Code::Rejected, path_ + " is there already; edit it, or write it anew with katana init --force");
+    return fail(Code::Rejected,
+                path_ + " is there already; edit it, or write it anew with katana init --force");
   }
 
   Result<telegram::BotUser> check_bot(const std::string& token) {
     if (!looks_like_bot_token(token))
-      return fail(Code::Malformed, "that is no bot token: it looks like 1234567890:ABC… and comes from @BotFather");
+      return fail(Code::Malformed,
+                  "that is no bot token: it looks like 1234567890:ABC… and comes from @BotFather");
     auto bot = net_.bot({api_url_, Secret(token), {}});
     if (!bot) return fail(with_context(bot.error(), "Telegram doesn't take it"));
     return bot;
@@ -85,8 +87,8 @@ class Init {
         .map([this](const std::string& token) { add("KATANA_TELEGRAM_TOKEN", token); });
   }
 
-  Result<void> provider(const std::string& name, const char* label, const char* key_name, const char* url_name,
-                        const char* url_default) {
+  Result<void> provider(const std::string& name, const char* label, const char* key_name,
+                        const char* url_name, const char* url_default) {
     const std::string base = from_environment(url_name, url_default);
     return ask(std::string("     ") + label + " key (not shown; empty: none):",
                [&](const std::string& key) -> Result<void> {
@@ -105,20 +107,24 @@ class Init {
 
   Result<void> providers() {
     say("2/4  The models. One key is enough.");
-    auto done = provider("claude", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL", "https://api.anthropic.com");
+    auto done = provider("claude", "Anthropic", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL",
+                         "https://api.anthropic.com");
     if (done)
       done = provider("openai", "OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1");
     if (!done || providers_ > 0) return done;
-    return fail(Code::Rejected, "without a key nobody can answer: get one at console.anthropic.com or platform.openai.com");
+    return fail(Code::Rejected,
+                "without a key nobody can answer: get one at console.anthropic.com or platform.openai.com");
   }
 
   Result<void> alerts() {
-    say("3/4  Who is told when something breaks. Make a second bot with @BotFather: alerts must not depend on the first.");
+    say("3/4  Who is told when something breaks. Make a second bot with @BotFather: alerts must not depend "
+        "on the first.");
     std::string alert_bot;
     auto token = ask("     Alert bot's token (not shown; empty: nobody will be told):",
                      [&](const std::string& t) -> Result<void> {
                        if (t.empty()) return {};
-                       if (t == users_token_) return fail(Code::Rejected, "that is the users' bot: make a second one");
+                       if (t == users_token_)
+                         return fail(Code::Rejected, "that is the users' bot: make a second one");
                        auto bot = check_bot(t);
                        if (!bot) return fail(bot.error());
                        alert_bot = bot->username;
@@ -129,7 +135,8 @@ class Init {
       say("     nobody will be told: no alert bot");
       return {};
     }
-    say("     works: @" + alert_bot + ". Now write any message to it (https://t.me/" + alert_bot + "), or in a group that it is in …");
+    say("     works: @" + alert_bot + ". Now write any message to it (https://t.me/" + alert_bot +
+        "), or in a group that it is in …");
     auto chat = wait_for_message(*token);
     if (!chat) return fail(chat.error());
     say("     found: " + chat->name + " (" + std::to_string(chat->chat_id) + ")");
@@ -155,8 +162,9 @@ class Init {
     s.telegram.api_url = api_url_;
     s.alerts.telegram_token = Secret(token);
     s.alerts.telegram_chat = std::to_string(chat);
-    for (const auto& [name, result] :
-         net_.send(s, notice_of(NoticeKind::Test, "katana init", "alerts reach this chat", "none, this is a test"))) {
+    for (const auto& [name, result] : net_.send(
+             s,
+             notice_of(NoticeKind::Test, "katana init", "alerts reach this chat", "none, this is a test"))) {
       if (!result) return fail(with_context(result.error(), "the test alert by " + name));
       say("     a test alert was sent there");
     }

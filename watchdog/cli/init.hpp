@@ -6,9 +6,9 @@
 
 namespace katana::watchdog {
 
-/// `katana init`: from a token of @BotFather to a `.env` that works, every answer checked live. Writes `path` (0600)
-/// only when all is known; never over a file that is there unless told so. Base URLs come from the environment.
-/// The exit status.
+/// `katana init`: from a token of @BotFather to a `.env` that works, every answer checked live. Writes `path`
+/// (0600) only when all is known; never over a file that is there unless told so. Base URLs come from the
+/// environment. The exit status.
 int run_init(const std::string& path, bool force);
 
 /// The sender's chat in the newest message of a getUpdates answer, and the offset that confirms all of them.

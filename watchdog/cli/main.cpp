@@ -1,6 +1,5 @@
-// katana: the operator's command. It asks the gateway and the watchdog over their control sockets, and opens no store.
-#include <unistd.h>
-
+// katana: the operator's command. It asks the gateway and the watchdog over their control sockets, and opens
+// no store.
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -8,6 +7,7 @@
 #include <string_view>
 
 #include <CLI/CLI.hpp>
+#include <unistd.h>
 
 #include "common/bus/zmq_bus.hpp"
 #include "common/control/control.hpp"
@@ -44,11 +44,13 @@ struct Cli {
   [[nodiscard]] config::Settings settings() const {
     auto loaded = config::load(config::Program::Tool, line);
     if (!loaded) throw std::runtime_error(loaded.error().detail);
-    for (const auto& secret : config::secrets_of(*loaded)) log::hide(secret.reveal());
+    for (const auto& secret : config::secrets_of(*loaded))
+      log::hide(secret.reveal());
     return std::move(*loaded);
   }
 
-  [[nodiscard]] int ask(const char* process, const control::Request& request, Millis timeout = kAnswer) const {
+  [[nodiscard]] int ask(const char* process, const control::Request& request,
+                        Millis timeout = kAnswer) const {
     const auto answer = control::ask(settings().run_dir + "/" + process + ".sock", request, timeout);
     if (!answer) return std::fprintf(stderr, "katana: %s\n", answer.error().detail.c_str()), 1;
     const bool ended = answer->text.empty() || answer->text.back() == '\n';
@@ -65,14 +67,15 @@ int status(const Cli& cli) {
   return cli.ask("watchdog", {"status", words});
 }
 
-/// Through the running watchdog, so that what is tested is what will be used; without one, through the settings here.
+/// Through the running watchdog, so that what is tested is what will be used; without one, through the
+/// settings here.
 int alert_test(const Cli& cli) {
   const auto settings = cli.settings();
   const auto answer = control::ask(settings.run_dir + "/watchdog.sock", {"alert-test", {}}, kAlertAnswer);
   if (answer) return std::printf("%s", answer->text.c_str()), answer->status;
   Try net;
-  const auto results =
-      net.send(settings, notice_of(NoticeKind::Test, "katana", "alert from katana alert-test", "none, this is a test"));
+  const auto results = net.send(settings, notice_of(NoticeKind::Test, "katana",
+                                                    "alert from katana alert-test", "none, this is a test"));
   if (results.empty()) return std::fprintf(stderr, "nobody will be told: no alert channel is set\n"), 1;
   int out = 0;
   for (const auto& [channel, result] : results) {
@@ -90,8 +93,8 @@ int check_heartbeat_verb(const Cli& cli) {
   const int out = tell(verdict);
   if (verdict.ok || !cli.alert) return out;
   Try net;
-  const auto results = net.send(settings, notice_of(NoticeKind::Opened, "katana check-heartbeat", verdict.line.substr(10),
-                                                    "answers may not be coming"));
+  const auto results = net.send(settings, notice_of(NoticeKind::Opened, "katana check-heartbeat",
+                                                    verdict.line.substr(10), "answers may not be coming"));
   if (results.empty()) std::fprintf(stderr, "nobody was told: no alert channel is set\n");
   for (const auto& [channel, result] : results)
     if (!result) std::fprintf(stderr, "not told by %s: %s\n", channel.c_str(), result.error().detail.c_str());
@@ -101,8 +104,10 @@ int check_heartbeat_verb(const Cli& cli) {
 int keygen(const Cli& cli) {
   const auto made = bus::ZmqBus::make_keys(cli.name);
   if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
-  for (const auto& path : *made) std::printf("%s\n", path.c_str());
-  std::printf("Set KATANA_KEYS=%s for every process; a worker's machine needs only its own secret key.\n", cli.name.c_str());
+  for (const auto& path : *made)
+    std::printf("%s\n", path.c_str());
+  std::printf("Set KATANA_KEYS=%s for every process; a worker's machine needs only its own secret key.\n",
+              cli.name.c_str());
   return 0;
 }
 
@@ -114,15 +119,22 @@ void add_gateway_verbs(Cli& cli) {
   });
   allow->add_option("who", cli.name, "Code or user id")->required()->type_name("CODE|USER_ID");
   allow->add_flag("--admin", cli.admin, "As an admin");
-  cli.verb("deny", "Shuts somebody out", [&] { return cli.ask("gateway", {"deny", {cli.name}}); })
+  cli.verb("deny", "Shuts somebody out",
+           [&] {
+             return cli.ask("gateway", {"deny", {cli.name}});
+           })
       ->add_option("who", cli.name, "Code or user id")
       ->required()
       ->type_name("CODE|USER_ID");
   cli.verb("users", "Lists who may use the bot", [&] { return cli.ask("gateway", {"users", {}}); });
   cli.verb("usage", "What was used in the last 24 hours", [&] { return cli.ask("gateway", {"usage", {}}); });
-  cli.verb("reload", "Tries polling and sending again, and reads files anew",
-           [&] { return cli.ask("gateway", {"reload", {}}); });
-  cli.verb("backup", "Writes a copy of the store", [&] { return cli.ask("gateway", {"backup", {cli.name}}); })
+  cli.verb("reload", "Tries polling and sending again, and reads files anew", [&] {
+    return cli.ask("gateway", {"reload", {}});
+  });
+  cli.verb("backup", "Writes a copy of the store",
+           [&] {
+             return cli.ask("gateway", {"backup", {cli.name}});
+           })
       ->add_option("file", cli.name, "Where to")
       ->required()
       ->type_name("FILE");
@@ -131,7 +143,9 @@ void add_gateway_verbs(Cli& cli) {
 void add_watch_verbs(Cli& cli) {
   cli.verb("status", "Shows all processes, open incidents and alert channels", [&] { return status(cli); })
       ->add_flag("--json", cli.json, "As JSON");
-  cli.verb("incidents", "Lists incidents, open ones first", [&] { return cli.ask("watchdog", {"incidents", {}}); });
+  cli.verb("incidents", "Lists incidents, open ones first", [&] {
+    return cli.ask("watchdog", {"incidents", {}});
+  });
   cli.verb("alert-test", "Sends a test alert through every channel and says what the other side answered",
            [&] { return alert_test(cli); });
   auto* heartbeat = cli.verb("check-heartbeat", "Checks the gateway's heartbeat file: OK or CRITICAL",
@@ -178,7 +192,8 @@ int run(int argc, char** argv) {
   Cli cli;
   cli.app.set_version_flag("--version", config::version_of({"katana", ""}));
   cli.app.set_help_flag("--help", "Print this and exit");
-  cli.app.add_option("--env-file", cli.line.env_file, "File with settings; default: .env here, if there is one")
+  cli.app
+      .add_option("--env-file", cli.line.env_file, "File with settings; default: .env here, if there is one")
       ->type_name("FILE");
   cli.app.require_subcommand(1);
   cli.app.fallthrough();

@@ -1,10 +1,10 @@
 #include "watchdog/cli/prompt.hpp"
 
-#include <termios.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <iostream>
+
+#include <termios.h>
+#include <unistd.h>
 
 #include "common/core/text.hpp"
 

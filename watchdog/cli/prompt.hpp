@@ -11,8 +11,8 @@ class Prompt {
  public:
   Prompt();
   [[nodiscard]] bool interactive() const { return interactive_; }
-  /// The answer without blanks around it. At a terminal a secret isn't shown while it is typed. An error at the end of
-  /// the input.
+  /// The answer without blanks around it. At a terminal a secret isn't shown while it is typed. An error at
+  /// the end of the input.
   Result<std::string> ask(const std::string& question, bool secret);
 
  private:

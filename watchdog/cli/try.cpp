@@ -1,10 +1,10 @@
 #include "watchdog/cli/try.hpp"
 
-#include <unistd.h>
-
 #include <chrono>
 #include <memory>
 #include <optional>
+
+#include <unistd.h>
 
 #include "common/core/id.hpp"
 #include "watchdog/channels/open.hpp"
@@ -22,7 +22,8 @@ Result<T> plain(telegram::ApiResult<T> result) {
 
 Error provider_error(int status) {
   const std::string said = "it answered HTTP " + std::to_string(status);
-  if (status == 401 || status == 403) return {Code::Auth, "the key is refused (HTTP " + std::to_string(status) + ")"};
+  if (status == 401 || status == 403)
+    return {Code::Auth, "the key is refused (HTTP " + std::to_string(status) + ")"};
   if (status == 429) return {Code::RateLimited, said};
   return {status >= 500 ? Code::Overloaded : Code::Rejected, said};
 }
@@ -31,7 +32,8 @@ Error provider_error(int status) {
 
 bool Try::until(const bool& done) {
   const auto end = std::chrono::steady_clock::now() + kLimit;
-  while (!done && std::chrono::steady_clock::now() < end) loop_.run_once(Millis{200});
+  while (!done && std::chrono::steady_clock::now() < end)
+    loop_.run_once(Millis{200});
   return done;
 }
 
@@ -93,7 +95,8 @@ std::vector<std::pair<std::string, Result<Receipt>>> Try::send(const config::Set
                                                                const Notice& notice) {
   const auto channels = open_channels(loop_, http_, http_, settings);
   std::vector<std::pair<std::string, Result<Receipt>>> out;
-  for (const auto& channel : channels) out.emplace_back(channel->name(), fail(Code::Timeout, "no answer"));
+  for (const auto& channel : channels)
+    out.emplace_back(channel->name(), fail(Code::Timeout, "no answer"));
   std::size_t open = channels.size();
   bool done = open == 0;
   for (std::size_t i = 0; i < channels.size(); ++i)
@@ -105,7 +108,8 @@ std::vector<std::pair<std::string, Result<Receipt>>> Try::send(const config::Set
   return out;
 }
 
-Notice notice_of(NoticeKind kind, const std::string& where, const std::string& title, const std::string& effect) {
+Notice notice_of(NoticeKind kind, const std::string& where, const std::string& title,
+                 const std::string& effect) {
   char host[256] = {};
   gethostname(host, sizeof host - 1);
   Notice n;

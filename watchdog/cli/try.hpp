@@ -14,8 +14,8 @@
 
 namespace katana::watchdog {
 
-/// What the command needs of the network, one call after another: each runs a loop until its answer is there. For the
-/// command-line program alone.
+/// What the command needs of the network, one call after another: each runs a loop until its answer is there.
+/// For the command-line program alone.
 class Try {
  public:
   Try() : http_(loop_) {}
@@ -23,10 +23,13 @@ class Try {
   Result<telegram::BotUser> bot(const telegram::BotAccess& access);
   /// The raw answer of getUpdates.
   Result<std::string> updates(const telegram::BotAccess& access, std::int64_t offset, Seconds wait);
-  /// Whether the provider at `base_url` takes the key: it is asked for its list of models, which costs nothing.
-  Result<void> key(const std::string& provider, const std::string& base_url, const Secret& key, const Secret& proxy);
+  /// Whether the provider at `base_url` takes the key: it is asked for its list of models, which costs
+  /// nothing.
+  Result<void> key(const std::string& provider, const std::string& base_url, const Secret& key,
+                   const Secret& proxy);
   /// One notice through every channel of the settings; a line a channel.
-  std::vector<std::pair<std::string, Result<Receipt>>> send(const config::Settings& settings, const Notice& notice);
+  std::vector<std::pair<std::string, Result<Receipt>>> send(const config::Settings& settings,
+                                                            const Notice& notice);
 
  private:
   /// Runs the loop until `done` is true; false when that took over a minute.
@@ -37,6 +40,7 @@ class Try {
 };
 
 /// A notice of the command's own, for `alert-test`, `init` and `check-heartbeat --alert`.
-Notice notice_of(NoticeKind kind, const std::string& where, const std::string& title, const std::string& effect);
+Notice notice_of(NoticeKind kind, const std::string& where, const std::string& title,
+                 const std::string& effect);
 
 }  // namespace katana::watchdog

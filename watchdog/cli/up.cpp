@@ -1,10 +1,10 @@
 #include "watchdog/cli/up.hpp"
 
+#include <filesystem>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <unistd.h>
-
-#include <filesystem>
 
 #include "common/log/log.hpp"
 #include "common/service/program.hpp"
@@ -13,7 +13,9 @@
 namespace katana::watchdog {
 namespace {
 
-std::string empty_env_file(const config::Settings& s) { return s.run_dir + "/none.env"; }
+std::string empty_env_file(const config::Settings& s) {
+  return s.run_dir + "/none.env";
+}
 
 /// What a program may see, and the places that we chose for all of them.
 std::vector<std::string> environment_of(config::Program program, const std::string& name,
@@ -28,8 +30,8 @@ std::vector<std::string> environment_of(config::Program program, const std::stri
   own["KATANA_INSTANCE"] = name;
   if (program == config::Program::Gateway) {
     // It has no provider's key, and must know what to offer.
-    own["KATANA_PROVIDERS"] = std::string(s.claude.on ? "claude" : "") + (s.claude.on && s.openai.on ? "," : "") +
-                              (s.openai.on ? "openai" : "");
+    own["KATANA_PROVIDERS"] = std::string(s.claude.on ? "claude" : "") +
+                              (s.claude.on && s.openai.on ? "," : "") + (s.openai.on ? "openai" : "");
   }
   if (program == config::Program::Watchdog) {
     std::string expect;
@@ -38,14 +40,17 @@ std::vector<std::string> environment_of(config::Program program, const std::stri
     own["KATANA_EXPECT"] = expect;
   }
   std::vector<std::string> out;
-  for (const auto& [key, value] : own) out.push_back(key + "=" + value);
+  for (const auto& [key, value] : own)
+    out.push_back(key + "=" + value);
   return out;
 }
 
-Program make(config::Program kind, const std::string& component, const std::string& name, const config::Settings& s,
-             const config::Environment& env, const std::string& bin) {
+Program make(config::Program kind, const std::string& component, const std::string& name,
+             const config::Settings& s, const config::Environment& env, const std::string& bin) {
   // A `.env` beside us is read by us alone: the children get their part of it, and an empty one in its place.
-  return {name, component, {bin + "/katana-" + component, "--env-file", empty_env_file(s)},
+  return {name,
+          component,
+          {bin + "/katana-" + component, "--env-file", empty_env_file(s)},
           environment_of(kind, name, s, env)};
 }
 
@@ -84,7 +89,8 @@ int body(const config::Settings& settings, const config::CommandLine& line) {
 
 }  // namespace
 
-std::vector<Program> programs_of(const config::Settings& s, const config::Environment& env, const std::string& bin) {
+std::vector<Program> programs_of(const config::Settings& s, const config::Environment& env,
+                                 const std::string& bin) {
   std::vector<Program> out;
   out.push_back(make(config::Program::Gateway, "gateway", "gateway", s, env, bin));
   for (int i = 1; s.claude.on && i <= s.claude_workers; ++i)

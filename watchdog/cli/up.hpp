@@ -9,8 +9,8 @@
 
 namespace katana::watchdog {
 
-/// The processes that the settings ask for, each with the part of `env` that is its own to see. `bin` is the directory
-/// of the programs.
+/// The processes that the settings ask for, each with the part of `env` that is its own to see. `bin` is the
+/// directory of the programs.
 std::vector<Program> programs_of(const config::Settings& settings, const config::Environment& env,
                                  const std::string& bin);
 /// The watchdog, as the parent starts it.

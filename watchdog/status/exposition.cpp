@@ -55,7 +55,8 @@ std::optional<std::size_t> end_of_labels(std::string_view s) {
 }
 
 /// The sample line with our labels in front, or nothing if it isn't one of `family`.
-std::optional<std::string> relabel(std::string_view line, std::string_view family, const std::string& labels) {
+std::optional<std::string> relabel(std::string_view line, std::string_view family,
+                                   const std::string& labels) {
   const auto name_end = line.find_first_of("{ ");
   if (name_end == std::string_view::npos) return std::nullopt;
   const auto name = line.substr(0, name_end);
@@ -128,7 +129,8 @@ class Merger {
 
 std::string merge(const std::vector<Exposition>& all) {
   Merger merger;
-  for (const auto& one : all) merger.add(one);
+  for (const auto& one : all)
+    merger.add(one);
   return merger.text();
 }
 

@@ -24,7 +24,9 @@ net::ServerResponse json(int status, std::string body) {
   return {status, "application/json; charset=utf-8", std::move(body), {{"Cache-Control", "no-store"}}, {}};
 }
 
-std::string event(const Snapshot& s) { return "event: status\ndata: " + to_json(s) + "\n\n"; }
+std::string event(const Snapshot& s) {
+  return "event: status\ndata: " + to_json(s) + "\n\n";
+}
 
 }  // namespace
 

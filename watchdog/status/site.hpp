@@ -13,8 +13,8 @@ namespace katana::watchdog {
 /// The page: one static HTML document without outside resources.
 extern const char* const kPage;
 
-/// What the watchdog shows over HTTP beside the pages that every process has, all of it read-only: the page, its JSON,
-/// its live feed, and the metrics of all processes. Owned by the watchdog; loop thread only.
+/// What the watchdog shows over HTTP beside the pages that every process has, all of it read-only: the page,
+/// its JSON, its live feed, and the metrics of all processes. Owned by the watchdog; loop thread only.
 class Site {
  public:
   static constexpr std::size_t kFeeds = 32;  ///< open live feeds; above it a client polls

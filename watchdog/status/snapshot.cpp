@@ -52,7 +52,7 @@ json incident_json(const Incident& i) {
 }
 
 json channel_json(const Delivery::Status& c) {
-  json j{{"name", c.name},       {"waiting", c.waiting}, {"failing", c.failing}, {"last_error", c.last_error},
+  json j{{"name", c.name}, {"waiting", c.waiting}, {"failing", c.failing}, {"last_error", c.last_error},
          {"sent", c.sent}, {"dropped", c.dropped}};
   if (c.last_sent) j["last_sent_ms"] = to_unix_ms(*c.last_sent);
   return j;
@@ -93,10 +93,14 @@ std::string to_json(const Snapshot& s) {
          {"incidents", json::array()},
          {"history", json::array()},
          {"channels", json::array()}};
-  for (const auto& [name, m] : s.roster->members()) j["processes"].push_back(process_json(m, s.now.mono));
-  for (const auto& [key, i] : s.book->open_incidents()) j["incidents"].push_back(incident_json(i));
-  for (const auto& i : s.book->history()) j["history"].push_back(incident_json(i));
-  for (const auto& c : s.channels) j["channels"].push_back(channel_json(c));
+  for (const auto& [name, m] : s.roster->members())
+    j["processes"].push_back(process_json(m, s.now.mono));
+  for (const auto& [key, i] : s.book->open_incidents())
+    j["incidents"].push_back(incident_json(i));
+  for (const auto& i : s.book->history())
+    j["history"].push_back(incident_json(i));
+  for (const auto& c : s.channels)
+    j["channels"].push_back(channel_json(c));
   return j.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -109,7 +113,8 @@ std::string own_metrics(const Snapshot& s) {
   }
   {
     Series restarts(out, "katana_restarts_total", "Times a new process took a dead one's place.", "counter");
-    for (const auto& [name, m] : s.roster->members()) restarts.add("process=\"" + name + "\"", m.restarts);
+    for (const auto& [name, m] : s.roster->members())
+      restarts.add("process=\"" + name + "\"", m.restarts);
   }
   Series(out, "katana_incidents_open", "Incidents that are open.", "gauge")
       .add("", static_cast<double>(s.book->open_incidents().size()));
@@ -117,11 +122,13 @@ std::string own_metrics(const Snapshot& s) {
       .add("", static_cast<double>(s.book->opened_total()));
   {
     Series waiting(out, "katana_alerts_waiting", "Alerts that wait in a channel's spool.", "gauge");
-    for (const auto& c : s.channels) waiting.add("channel=\"" + c.name + "\"", static_cast<double>(c.waiting));
+    for (const auto& c : s.channels)
+      waiting.add("channel=\"" + c.name + "\"", static_cast<double>(c.waiting));
   }
   {
     Series sent(out, "katana_alerts_sent_total", "Alerts that a channel's other side accepted.", "counter");
-    for (const auto& c : s.channels) sent.add("channel=\"" + c.name + "\"", static_cast<double>(c.sent));
+    for (const auto& c : s.channels)
+      sent.add("channel=\"" + c.name + "\"", static_cast<double>(c.sent));
   }
   return out;
 }

@@ -16,7 +16,8 @@ std::string columns(const std::vector<Row>& rows, Paint&& paint) {
   std::vector<std::size_t> widths;
   for (const Row& row : rows) {
     widths.resize(std::max(widths.size(), row.size()));
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+    for (std::size_t i = 0; i < row.size(); ++i)
+      widths[i] = std::max(widths[i], row[i].size());
   }
   std::string out;
   for (std::size_t r = 0; r < rows.size(); ++r) {
@@ -40,7 +41,8 @@ const char* colour_of(const std::string& state) {
 Row process_row(const Member& m, Mono now) {
   Row row{m.instance, std::string(to_string(m.state)), "", "", "", "", "", ""};
   if (!m.beat) {
-    row[7] = m.state == State::Down ? "since " + human(std::chrono::duration_cast<Millis>(now - m.since)) : "";
+    row[7] =
+        m.state == State::Down ? "since " + human(std::chrono::duration_cast<Millis>(now - m.since)) : "";
     return row;
   }
   const auto& b = *m.beat;
@@ -56,8 +58,10 @@ Row process_row(const Member& m, Mono now) {
 }  // namespace
 
 std::string to_table(const Snapshot& s, bool colour) {
-  std::vector<Row> rows{{"PROCESS", "STATE", "UPTIME", "WAITING", "UNDER WAY", "MEMORY", "RESTARTS", "LAST ERROR"}};
-  for (const auto& [name, m] : s.roster->members()) rows.push_back(process_row(m, s.now.mono));
+  std::vector<Row> rows{
+      {"PROCESS", "STATE", "UPTIME", "WAITING", "UNDER WAY", "MEMORY", "RESTARTS", "LAST ERROR"}};
+  for (const auto& [name, m] : s.roster->members())
+    rows.push_back(process_row(m, s.now.mono));
   std::string out = columns(rows, [&](std::size_t r, std::size_t c, std::string cell) {
     return colour && r > 0 && c == 1 ? colour_of(rows[r][1]) + cell + "\x1b[0m" : cell;
   });
@@ -65,11 +69,12 @@ std::string to_table(const Snapshot& s, bool colour) {
   out += "\n";
   if (s.book->open_incidents().empty()) out += "no open incident\n";
   for (const auto& [key, i] : s.book->open_incidents())
-    out += std::string(to_string(i.report.severity)) + ": " + i.report.title + " (since " + utc(i.opened) + ")\n";
+    out += std::string(to_string(i.report.severity)) + ": " + i.report.title + " (since " + utc(i.opened) +
+           ")\n";
   if (s.channels.empty()) out += "nobody will be told: no alert channel is set\n";
   for (const auto& c : s.channels)
-    out += "alerts by " + c.name + ": " + (c.failing ? "failing, " + c.last_error : std::string("ready")) + ", " +
-           std::to_string(c.sent) + " sent, " + std::to_string(c.waiting) + " waiting\n";
+    out += "alerts by " + c.name + ": " + (c.failing ? "failing, " + c.last_error : std::string("ready")) +
+           ", " + std::to_string(c.sent) + " sent, " + std::to_string(c.waiting) + " waiting\n";
   return out;
 }
 
@@ -79,8 +84,10 @@ std::string incidents_table(const Snapshot& s) {
     rows.push_back({i.id, std::string(to_string(i.report.severity)), utc(i.opened),
                     i.resolved ? human(Millis{i.lasted_ms}) : "open", i.report.title});
   };
-  for (const auto& [key, i] : s.book->open_incidents()) add(i);
-  for (const auto& i : s.book->history()) add(i);
+  for (const auto& [key, i] : s.book->open_incidents())
+    add(i);
+  for (const auto& i : s.book->history())
+    add(i);
   if (rows.size() == 1) return "no incident since the start\n";
   return columns(rows, [](std::size_t, std::size_t, std::string cell) { return cell; });
 }

@@ -1,16 +1,18 @@
 #include "watchdog/supervisor/link.hpp"
 
-#include <sys/socket.h>
-
 #include <cerrno>
 #include <vector>
+
+#include <sys/socket.h>
 
 #include "common/log/log.hpp"
 
 namespace katana::watchdog {
 
 ParentLink::ParentLink(loop::Loop& loop, int fd, Events events)
-    : fd_(fd), events_(std::move(events)), watch_(loop.watch(fd, loop::Io::Read, [this](loop::Ready) { read(); })) {}
+    : fd_(fd),
+      events_(std::move(events)),
+      watch_(loop.watch(fd, loop::Io::Read, [this](loop::Ready) { read(); })) {}
 
 void ParentLink::read() {
   char buffer[4096];
@@ -28,7 +30,8 @@ void ParentLink::read() {
       log::room("supervisor")->error("from the parent: {}", message.error().detail);
   });
   if (!fed) log::room("supervisor")->error("from the parent: {}", fed.error().detail);
-  for (auto& message : messages) events_.on_message(std::move(message));
+  for (auto& message : messages)
+    events_.on_message(std::move(message));
 }
 
 void ParentLink::send(const FromWatchdog& message) {

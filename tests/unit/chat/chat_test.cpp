@@ -126,6 +126,15 @@ TEST_F(ChatTest, ModelShowsWhatIsChosenAndAPressChooses) {
   EXPECT_TRUE(stranger.press_id) << "its spinner ends all the same";
 }
 
+TEST_F(ChatTest, AButtonAsksForAMessageAgain) {
+  EXPECT_EQ(decide(ButtonPress{.id = "q", .from = {.id = 5}, .chat = {5, 0}, .data = "again:17"}).send_again,
+            17);
+  for (const char* data : {"again:", "again:x", "again:1x", "again:99999999999999999999"}) {
+    EXPECT_FALSE(decide(ButtonPress{.id = "q", .from = {.id = 5}, .chat = {5, 0}, .data = data}).send_again)
+        << data;
+  }
+}
+
 TEST_F(ChatTest, WhatIsNotThereIsNotOffered) {
   bot = offer(true, false);
   EXPECT_NE(reply(command(private_message("/openai"), "openai")).find("isn't set up"), std::string::npos);

@@ -14,7 +14,9 @@ namespace {
 
 const Wall kNow = from_unix(1'790'000'000);
 
-Verdict judge(const std::string& content) { return judge_heartbeat(content, "beat.txt", Seconds{120}, kNow); }
+Verdict judge(const std::string& content) {
+  return judge_heartbeat(content, "beat.txt", Seconds{120}, kNow);
+}
 
 TEST(CheckHeartbeat, FreshIsOk) {
   EXPECT_EQ(judge("1789999999\n").line, "OK: the heartbeat is fresh: 1 seconds old (threshold 120)");
@@ -24,8 +26,8 @@ TEST(CheckHeartbeat, FreshIsOk) {
 }
 
 TEST(CheckHeartbeat, EverythingElseIsCritical) {
-  for (const char* content : {"", " \n", "1789999879", "1790000600", "yesterday", "12 34", "-5", "1e9999", "nan",
-                              "1790000000000", "\xff\xfe"}) {
+  for (const char* content : {"", " \n", "1789999879", "1790000600", "yesterday", "12 34", "-5", "1e9999",
+                              "nan", "1790000000000", "\xff\xfe"}) {
     const auto verdict = judge(content);
     EXPECT_FALSE(verdict.ok) << content;
     EXPECT_EQ(verdict.line.rfind("CRITICAL: ", 0), 0u);
@@ -66,7 +68,8 @@ TEST(Init, WhatItWritesIsReadBackAsItWas) {
   const auto back = config::parse_env(env_lines(settings), "test");
   ASSERT_TRUE(back) << back.error().detail;
   EXPECT_EQ(back->size(), 2u);
-  for (const auto& [name, value] : settings) EXPECT_EQ(back->at(name), value);
+  for (const auto& [name, value] : settings)
+    EXPECT_EQ(back->at(name), value);
 }
 
 class UpTest : public testing::Test {
@@ -81,32 +84,40 @@ class UpTest : public testing::Test {
     settings.instance = "mine";
   }
   static bool holds(const Program& p, const std::string& part) {
-    return std::any_of(p.env.begin(), p.env.end(), [&](const std::string& e) { return e.find(part) != std::string::npos; });
+    return std::any_of(p.env.begin(), p.env.end(),
+                       [&](const std::string& e) { return e.find(part) != std::string::npos; });
   }
   config::Settings settings;
-  config::Environment env{{"KATANA_TELEGRAM_TOKEN", "users-token"}, {"ANTHROPIC_API_KEY", "claude-key"},
-                          {"OPENAI_API_KEY", "openai-key"},         {"TELEGRAM_ALERT_BOT_TOKEN", "alert-token"},
-                          {"SMTP_PASSWORD", "mail-password"},       {"KATANA_LOG_LEVEL", "debug"},
-                          {"PATH", "/bin"},                         {"SOMETHING_ELSE", "foreign"}};
+  config::Environment env{{"KATANA_TELEGRAM_TOKEN", "users-token"},
+                          {"ANTHROPIC_API_KEY", "claude-key"},
+                          {"OPENAI_API_KEY", "openai-key"},
+                          {"TELEGRAM_ALERT_BOT_TOKEN", "alert-token"},
+                          {"SMTP_PASSWORD", "mail-password"},
+                          {"KATANA_LOG_LEVEL", "debug"},
+                          {"PATH", "/bin"},
+                          {"SOMETHING_ELSE", "foreign"}};
 };
 
 TEST_F(UpTest, EachProcessSeesOnlyItsOwnSecrets) {
   auto all = programs_of(settings, env, "/bin");
   all.push_back(watchdog_of(settings, env, "/bin"));
   ASSERT_EQ(all.size(), 5u);
-  const std::map<std::string, std::vector<std::string>> secrets{{"gateway", {"users-token"}},
-                                                                {"claude", {"claude-key"}},
-                                                                {"openai", {"openai-key"}},
-                                                                {"watchdog", {"alert-token", "mail-password"}}};
+  const std::map<std::string, std::vector<std::string>> secrets{
+      {"gateway", {"users-token"}},
+      {"claude", {"claude-key"}},
+      {"openai", {"openai-key"}},
+      {"watchdog", {"alert-token", "mail-password"}}};
   for (const auto& program : all) {
     for (const auto& [component, own] : secrets)
-      for (const auto& secret : own) EXPECT_EQ(holds(program, secret), component == program.component) << program.name;
+      for (const auto& secret : own)
+        EXPECT_EQ(holds(program, secret), component == program.component) << program.name;
     EXPECT_FALSE(holds(program, "foreign"));
     EXPECT_TRUE(holds(program, "KATANA_INSTANCE=" + program.name));
     EXPECT_TRUE(holds(program, "KATANA_LOG_LEVEL=debug"));
     for (const auto& arg : program.argv)
       for (const auto& [component, own] : secrets)
-        for (const auto& secret : own) EXPECT_EQ(arg.find(secret), std::string::npos);
+        for (const auto& secret : own)
+          EXPECT_EQ(arg.find(secret), std::string::npos);
   }
   EXPECT_EQ(all[0].name, "gateway");
   EXPECT_TRUE(holds(all[0], "KATANA_PROVIDERS=claude,openai"));

@@ -1,3 +1,5 @@
+#include "watchdog/channels/delivery.hpp"
+
 #include <filesystem>
 #include <fstream>
 
@@ -5,7 +7,6 @@
 
 #include "common/core/id.hpp"
 #include "watchdog/channels/command.hpp"
-#include "watchdog/channels/delivery.hpp"
 
 namespace katana::watchdog {
 namespace {
@@ -22,7 +23,8 @@ class FakeChannel final : public Channel {
   };
   explicit FakeChannel(std::vector<Call>& calls) : calls_(calls) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
-  void send(const Notice& notice, const std::string& thread, std::function<void(Result<Receipt>)> then) override {
+  void send(const Notice& notice, const std::string& thread,
+            std::function<void(Result<Receipt>)> then) override {
     calls_.push_back({notice, thread, std::move(then)});
   }
 
@@ -43,8 +45,9 @@ class DeliveryTest : public testing::Test {
   void open() {
     delivery.reset();
     disk = std::make_unique<Disk>(loop);
-    delivery = std::make_unique<Delivery>(loop, clock, *disk, std::make_unique<FakeChannel>(calls), directory.string(),
-                                          Delivery::Events{[this](const Error&) { ++failing; }, [this] { ++working; }});
+    delivery = std::make_unique<Delivery>(
+        loop, clock, *disk, std::make_unique<FakeChannel>(calls), directory.string(),
+        Delivery::Events{[this](const Error&) { ++failing; }, [this] { ++working; }});
     ASSERT_TRUE(delivery->load());
     delivery->start();
   }
@@ -57,12 +60,14 @@ class DeliveryTest : public testing::Test {
   }
   void until(const std::function<bool()>& done) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!done() && std::chrono::steady_clock::now() < end) loop.run_once(Millis{20});
+    while (!done() && std::chrono::steady_clock::now() < end)
+      loop.run_once(Millis{20});
     ASSERT_TRUE(done());
   }
   std::size_t files() const {
     std::size_t n = 0;
-    for (const auto& entry : fs::directory_iterator(directory)) n += entry.path().extension() == ".json";
+    for (const auto& entry : fs::directory_iterator(directory))
+      n += entry.path().extension() == ".json";
     return n;
   }
   void answer(Result<Receipt> result) {
@@ -92,7 +97,8 @@ TEST_F(DeliveryTest, IsOnDiskBeforeItIsSentAndGoneAfterItWasTaken) {
 }
 
 TEST_F(DeliveryTest, KeepsOrderAndSendsOneAtATime) {
-  for (const char* id : {"n1", "n2", "n3"}) delivery->accept(notice(id));
+  for (const char* id : {"n1", "n2", "n3"})
+    delivery->accept(notice(id));
   for (std::size_t i = 1; i <= 3; ++i) {
     until([&] { return calls.size() == i; });
     loop.run_once(Millis{1});
@@ -199,7 +205,8 @@ TEST(CommandChannel, GetsTheNoticeOnItsInputAndTellsItsEnd) {
     got.reset();
     channel.send(n, "", [&](Result<Receipt> r) { got = std::move(r); });
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!got && std::chrono::steady_clock::now() < end) loop.run_once(Millis{20});
+    while (!got && std::chrono::steady_clock::now() < end)
+      loop.run_once(Millis{20});
     ASSERT_TRUE(got);
   };
   send("/usr/bin/tee " + out.string());

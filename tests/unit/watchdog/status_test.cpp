@@ -14,26 +14,29 @@ TEST(Exposition, MergesFamiliesAndLabelsEverySample) {
       "katana_h_seconds_count{model=\"a}b\"} 2\nkatana_h_seconds_sum{model=\"a}b\"} 0.5\n"
       "katana_h_seconds_bucket{model=\"a}b\",le=\"+Inf\"} 2\n";
   const auto merged = merge({{"claude", "claude-1", one}, {"claude", "claude-2", one}});
-  EXPECT_EQ(merged,
-            "# HELP katana_h_seconds Time.\n# TYPE katana_h_seconds histogram\n"
-            "katana_h_seconds_count{component=\"claude\",instance=\"claude-1\",model=\"a}b\"} 2\n"
-            "katana_h_seconds_sum{component=\"claude\",instance=\"claude-1\",model=\"a}b\"} 0.5\n"
-            "katana_h_seconds_bucket{component=\"claude\",instance=\"claude-1\",model=\"a}b\",le=\"+Inf\"} 2\n"
-            "katana_h_seconds_count{component=\"claude\",instance=\"claude-2\",model=\"a}b\"} 2\n"
-            "katana_h_seconds_sum{component=\"claude\",instance=\"claude-2\",model=\"a}b\"} 0.5\n"
-            "katana_h_seconds_bucket{component=\"claude\",instance=\"claude-2\",model=\"a}b\",le=\"+Inf\"} 2\n"
-            "# HELP katana_x_total Things.\n# TYPE katana_x_total counter\n"
-            "katana_x_total{component=\"claude\",instance=\"claude-1\"} 1\n"
-            "katana_x_total{component=\"claude\",instance=\"claude-2\"} 1\n");
+  EXPECT_EQ(
+      merged,
+      "# HELP katana_h_seconds Time.\n# TYPE katana_h_seconds histogram\n"
+      "katana_h_seconds_count{component=\"claude\",instance=\"claude-1\",model=\"a}b\"} 2\n"
+      "katana_h_seconds_sum{component=\"claude\",instance=\"claude-1\",model=\"a}b\"} 0.5\n"
+      "katana_h_seconds_bucket{component=\"claude\",instance=\"claude-1\",model=\"a}b\",le=\"+Inf\"} 2\n"
+      "katana_h_seconds_count{component=\"claude\",instance=\"claude-2\",model=\"a}b\"} 2\n"
+      "katana_h_seconds_sum{component=\"claude\",instance=\"claude-2\",model=\"a}b\"} 0.5\n"
+      "katana_h_seconds_bucket{component=\"claude\",instance=\"claude-2\",model=\"a}b\",le=\"+Inf\"} 2\n"
+      "# HELP katana_x_total Things.\n# TYPE katana_x_total counter\n"
+      "katana_x_total{component=\"claude\",instance=\"claude-1\"} 1\n"
+      "katana_x_total{component=\"claude\",instance=\"claude-2\"} 1\n");
 }
 
 TEST(Exposition, LeavesOutWhatIsNotOfTheFormat) {
   const std::string bad =
-      "katana_orphan 1\n# HELP 9bad x\n# TYPE katana_a gauge\nkatana_a\nkatana_a{x=\"\nkatana_a{x=\"1\"}\nother 2\n"
+      "katana_orphan 1\n# HELP 9bad x\n# TYPE katana_a "
+      "gauge\nkatana_a\nkatana_a{x=\"\nkatana_a{x=\"1\"}\nother 2\n"
       "katana_a 3";
   EXPECT_EQ(merge({{"c\"", "i\\", bad}}),
             "# HELP katana_a \n# TYPE katana_a gauge\nkatana_a{component=\"c\\\"\",instance=\"i\\\\\"} 3\n");
-  const std::string gauge = "# TYPE katana_b gauge\nkatana_b 1\n", counter = "# TYPE katana_b counter\nkatana_b 2\n";
+  const std::string gauge = "# TYPE katana_b gauge\nkatana_b 1\n",
+                    counter = "# TYPE katana_b counter\nkatana_b 2\n";
   EXPECT_EQ(merge({{"a", "a", gauge}, {"b", "b", counter}}),
             "# HELP katana_b \n# TYPE katana_b gauge\nkatana_b{component=\"a\",instance=\"a\"} 1\n");
 }
@@ -72,14 +75,16 @@ TEST_F(SiteTest, ShowsThePageTheStateAndTheMetrics) {
   EXPECT_NE(get("/").body.find("<!doctype html>"), std::string::npos);
   EXPECT_NE(get("/api/status").body.find("\"instance\":\"claude-1\""), std::string::npos);
   const auto metrics = get("/metrics").body;
-  EXPECT_NE(metrics.find("katana_x_total{component=\"claude\",instance=\"claude-1\"} 1\n"), std::string::npos);
+  EXPECT_NE(metrics.find("katana_x_total{component=\"claude\",instance=\"claude-1\"} 1\n"),
+            std::string::npos);
   EXPECT_NE(metrics.find("katana_up{component=\"watchdog\",instance=\"watchdog\",process=\"claude-1\"} 1"),
             std::string::npos);
   EXPECT_EQ(get("/nothing").status, 404);
 }
 
 TEST_F(SiteTest, OnlyShows) {
-  for (const char* method : {"POST", "PUT", "DELETE"}) EXPECT_EQ(get("/", method).status, 405);
+  for (const char* method : {"POST", "PUT", "DELETE"})
+    EXPECT_EQ(get("/", method).status, 405);
 }
 
 TEST_F(SiteTest, FeedsThoseWhoWatchAndForgetsThoseWhoLeft) {
