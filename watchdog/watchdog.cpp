@@ -79,8 +79,8 @@ service::Hooks Watchdog::hooks() {
   hooks.drain = [this] { drain(); };
   hooks.report = [this](bus::Heartbeat& beat) { report(beat); };
   hooks.health_json = [this] {
-    return "\"incidents\":" + std::to_string(book_ ? book_->open_incidents().size() : 0) +
-           ",\"channels\":" + std::to_string(deliveries_.size());
+    return "{\"open_incidents\":" + std::to_string(book_ ? book_->open_incidents().size() : 0) +
+           ",\"alert_channels\":" + std::to_string(deliveries_.size()) + "}";
   };
   hooks.http = [this](const net::ServerRequest& request) { return site_->handle(request); };
   hooks.metrics_page = true;

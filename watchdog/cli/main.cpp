@@ -195,7 +195,7 @@ int run(int argc, char** argv) {
   cli.app
       .add_option("--env-file", cli.line.env_file, "File with settings; default: .env here, if there is one")
       ->type_name("FILE");
-  cli.app.require_subcommand(1);
+  cli.app.require_subcommand(0, 1);
   cli.app.fallthrough();
   add_set_up_verbs(cli);
   add_watch_verbs(cli);
@@ -207,6 +207,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return std::fprintf(stderr, "katana: %s (see katana --help)\n", error.what()), 2;
   }
+  if (!cli.chosen) return std::fprintf(stderr, "katana: what is it to do? (see katana --help)\n"), 2;
   return cli.chosen();
 }
 

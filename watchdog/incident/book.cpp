@@ -49,7 +49,9 @@ bool Book::muted(const std::string& key, const Incident& incident, Now now) {
 void Book::open(Report report, Now now) {
   const auto it = open_.find(report.key);
   if (it != open_.end()) {
-    it->second.report = std::move(report);  // the facts of the day; the notice is out already
+    // The facts of the day; but what was told stands, so that its end is recognised.
+    report.title = std::move(it->second.report.title);
+    it->second.report = std::move(report);
     return;
   }
   Incident incident{fresh_id_(), std::move(report), now.wall, {}, 0, now.mono};

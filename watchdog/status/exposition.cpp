@@ -54,6 +54,24 @@ std::optional<std::size_t> end_of_labels(std::string_view s) {
   return std::nullopt;
 }
 
+/// `own` without the labels that we set: a name may stand only once.
+std::string without_ours(std::string_view own) {
+  std::string out;
+  while (!own.empty()) {
+    const auto name_end = own.find('=');
+    if (name_end == std::string_view::npos || name_end + 1 >= own.size()) break;
+    std::size_t end = name_end + 2;  // behind the opening quote
+    while (end < own.size() && own[end] != '"')
+      end += own[end] == '\\' ? 2 : 1;
+    end = std::min(end + 1, own.size());
+    const auto name = own.substr(0, name_end);
+    if (name != "component" && name != "instance") out.append(",").append(own.substr(0, end));
+    own.remove_prefix(end);
+    if (own.starts_with(',')) own.remove_prefix(1);
+  }
+  return out;
+}
+
 /// The sample line with our labels in front, or nothing if it isn't one of `family`.
 std::optional<std::string> relabel(std::string_view line, std::string_view family,
                                    const std::string& labels) {
@@ -73,9 +91,8 @@ std::optional<std::string> relabel(std::string_view line, std::string_view famil
   const auto value = rest.find_first_not_of(' ');
   if (value == std::string_view::npos) return std::nullopt;
   std::string out(name);
-  out += "{" + labels;
-  if (!own.empty()) out += ",";
-  out.append(own).append("} ").append(rest.substr(value));
+  out += "{" + labels + without_ours(own);
+  out.append("} ").append(rest.substr(value));
   return out + "\n";
 }
 

@@ -23,7 +23,9 @@ class BookTest : public testing::Test {
 
 TEST_F(BookTest, OneNoticeToOpenAndOneToCloseWithItsLength) {
   book.open(report(), now());
-  book.open(report(), now());
+  auto later = report();
+  later.title = "claude-1 hangs";
+  book.open(later, now());
   advance(Millis{64'000});
   book.resolve("process:claude-1", now());
   book.resolve("process:claude-1", now());

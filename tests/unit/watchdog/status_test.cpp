@@ -28,6 +28,14 @@ TEST(Exposition, MergesFamiliesAndLabelsEverySample) {
       "katana_x_total{component=\"claude\",instance=\"claude-2\"} 1\n");
 }
 
+TEST(Exposition, ALabelStandsOnlyOnce) {
+  const std::string one =
+      "# TYPE katana_i gauge\nkatana_i{component=\"x\",a=\"1,\\\"2\",instance=\"y\",b=\"3\"} 1\n";
+  EXPECT_EQ(merge({{"c", "i", one}}),
+            "# HELP katana_i \n# TYPE katana_i gauge\n"
+            "katana_i{component=\"c\",instance=\"i\",a=\"1,\\\"2\",b=\"3\"} 1\n");
+}
+
 TEST(Exposition, LeavesOutWhatIsNotOfTheFormat) {
   const std::string bad =
       "katana_orphan 1\n# HELP 9bad x\n# TYPE katana_a "
