@@ -64,8 +64,11 @@ int Parent::run() {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   // Stopped from the keyboard we would hold everybody's output, and in time everybody.
   std::signal(SIGTSTP, SIG_IGN);
-  for (const int signo : {SIGINT, SIGTERM, SIGHUP})
-    if (!ignored(signo)) signals_.push_back(loop_.on_signal(signo, [this](int s) { stop(s); }));
+  for (const int signo : {SIGINT, SIGTERM, SIGHUP}) {
+    // A closed terminal stops everything, but not what `nohup` started.
+    if (signo == SIGHUP && ignored(signo)) continue;
+    signals_.push_back(loop_.on_signal(signo, [this](int s) { stop(s); }));
+  }
   signals_.push_back(loop_.on_signal(SIGCHLD, [this](int) { reap_strangers(); }));
   tick_ = loop_.every(Millis{1'000}, [this] { check_watchdog(); });
   checked_ = clock_.mono();
