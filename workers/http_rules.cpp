@@ -43,7 +43,7 @@ std::optional<Wall> at(std::optional<int> year, std::optional<int> month, std::o
   const std::chrono::year_month_day date{std::chrono::year{*year},
                                          std::chrono::month(static_cast<unsigned>(*month)),
                                          std::chrono::day(static_cast<unsigned>(*day))};
-  if (!date.ok() || *year < 1970 || *year > 9999) return std::nullopt;
+  if (!date.ok() || *year < 1970 || *year > 2200) return std::nullopt;
   return Wall{std::chrono::sys_days{date} + std::chrono::hours{*hour} + std::chrono::minutes{*minute} +
               std::chrono::seconds{*second}};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 
@@ -19,11 +20,15 @@ inline std::int64_t to_unix(Wall t) {
 inline std::int64_t to_unix_ms(Wall t) {
   return std::chrono::duration_cast<Millis>(t.time_since_epoch()).count();
 }
+
+/// Our clocks count nanoseconds, which end in the year 2262; times from outside needn't. Beyond 2255 (and as
+/// far back) these stop there.
+inline constexpr std::int64_t kFarthestUnix = 9'000'000'000;
 inline Wall from_unix(std::int64_t seconds) {
-  return Wall{std::chrono::seconds{seconds}};
+  return Wall{Seconds{std::clamp(seconds, -kFarthestUnix, kFarthestUnix)}};
 }
 inline Wall from_unix_ms(std::int64_t ms) {
-  return Wall{Millis{ms}};
+  return Wall{Millis{std::clamp(ms, -kFarthestUnix * 1000, kFarthestUnix * 1000)}};
 }
 
 /// The only place where time is read. Domain code takes `now` as an argument; adapters and wiring hold a

@@ -1,3 +1,5 @@
+#include <limits>
+
 #include <gtest/gtest.h>
 
 #include "common/core/backoff.hpp"
@@ -93,6 +95,14 @@ TEST(Clock, WallJumpsLeaveMonotonicTimeAlone) {
   c.jump_wall(Millis{-3'600'000});
   EXPECT_EQ(c.mono(), before);
   EXPECT_EQ(from_unix(to_unix(from_unix(5))), from_unix(5));
+}
+
+TEST(Clock, TimesBeyondOurCountStopAtItsEnd) {
+  constexpr auto kMost = std::numeric_limits<std::int64_t>::max();
+  EXPECT_EQ(to_unix(from_unix(kMost)), kFarthestUnix);
+  EXPECT_EQ(to_unix(from_unix(-kMost)), -kFarthestUnix);
+  EXPECT_EQ(to_unix(from_unix_ms(kMost)), kFarthestUnix);
+  EXPECT_EQ(to_unix_ms(from_unix_ms(-kMost)), -kFarthestUnix * 1000);
 }
 
 }  // namespace
