@@ -5,6 +5,21 @@
 
 namespace sandbox {
 
+Parse parse_reply_head(std::string_view input, ReplyHead& head) {
+  const auto end = input.find("\r\n\r\n");
+  if (end == std::string_view::npos) return input.size() > kMaxHead ? Parse::TooLarge : Parse::Incomplete;
+  head.status = 0;
+  std::from_chars(input.data() + std::min<std::size_t>(9, end), input.data() + end, head.status);
+  // With a request line instead of its status line, the head is read by the same parser as a request's.
+  Request headers;
+  const auto first = input.find("\r\n");
+  const std::string dressed = "GET / HTTP/1.1" + std::string(input.substr(first, end + 4 - first));
+  const Parse parsed = parse_head(dressed, headers, head.framing);
+  head.framing.head_size = end + 4;
+  head.keep_alive = headers.keep_alive;
+  return parsed == Parse::Done && head.status < 200 && head.status != 100 ? Parse::Bad : parsed;
+}
+
 ClientConnection::ClientConnection(Loop& loop, int fd, Caller& caller)
     : Connection(loop, fd), caller_(&caller), patience_(loop, [this] { fail("Read timeout expired"); }) {}
 
@@ -21,39 +36,26 @@ void ClientConnection::leave() {
 
 /// False: more bytes are needed, or it has failed.
 bool ClientConnection::read_head() {
-  const std::string_view text = in_.view();
-  const auto end = text.find("\r\n\r\n");
-  if (end == std::string_view::npos) {
-    if (text.size() > kMaxHead) fail("Wrong response: endless head");
-    return false;
-  }
-  std::from_chars(text.data() + std::min<std::size_t>(9, end), text.data() + end, status_);
-  if (status_ == 100) {
-    in_.consume(end + 4);
-    return read_head();
-  }
-  // With a request line instead of its status line, the head is read by the same parser as a request's.
-  Request headers;
-  const auto first = text.find("\r\n");
-  const std::string dressed = "GET / HTTP/1.1" + std::string(text.substr(first, end + 4 - first));
-  if (status_ < 200 || parse_head(dressed, headers, framing_) != Parse::Done) {
+  const Parse parsed = parse_reply_head(in_.view(), head_);
+  if (parsed == Parse::Incomplete) return false;
+  if (parsed != Parse::Done) {
     fail("Wrong response: bad head");
     return false;
   }
-  keep_alive_ = headers.keep_alive;
+  in_.consume(head_.framing.head_size);
+  if (head_.status == 100) return read_head();
   head_done_ = true;
   dechunker_.reset();
   body_.clear();
-  in_.consume(end + 4);
   return true;
 }
 
 void ClientConnection::on_input() {
   if (!waiting_) return in_.consume(in_.size());
   if (!head_done_ && !read_head()) return;
-  if (!framing_.chunked) {
-    if (in_.size() >= framing_.content_length)
-      done(in_.view().substr(0, framing_.content_length), framing_.content_length);
+  if (!head_.framing.chunked) {
+    if (in_.size() >= head_.framing.content_length)
+      done(in_.view().substr(0, head_.framing.content_length), head_.framing.content_length);
     return;
   }
   std::size_t used = 0;
@@ -69,8 +71,8 @@ void ClientConnection::done(std::string_view body, std::size_t used) {
   Caller* caller = caller_;
   const std::string kept(body);  // the caller may send its next request at once
   in_.consume(used);
-  if (!keep_alive_) leave();
-  if (caller != nullptr) caller->on_reply(*this, status_, kept);
+  if (!head_.keep_alive) leave();
+  if (caller != nullptr) caller->on_reply(*this, head_.status, kept);
 }
 
 void ClientConnection::on_closed() {
@@ -86,6 +88,28 @@ void ClientConnection::fail(const char* why) {
   caller_ = nullptr;
   abort();
   if (caller != nullptr) caller->on_lost(*this, why);
+}
+
+void EventStream::on_input() {
+  if (!head_done_) {
+    ReplyHead head;
+    const Parse parsed = parse_reply_head(in_.view(), head);
+    if (parsed == Parse::Incomplete) return;
+    if (parsed != Parse::Done || head.status != 200 || !head.framing.chunked) return abort();
+    in_.consume(head.framing.head_size);
+    head_done_ = true;
+  }
+  std::size_t used = 0;
+  const Parse parsed = dechunker_.feed(in_.view(), used, text_);
+  in_.consume(used);
+  std::size_t from = 0;
+  for (auto end = text_.find('\n'); end != std::string::npos; end = text_.find('\n', from)) {
+    std::string_view line = std::string_view(text_).substr(from, end - from);
+    if (take_prefix(line, "data: ")) heard_(line);
+    from = end + 1;
+  }
+  text_.erase(0, from);
+  if (parsed != Parse::Incomplete) abort();
 }
 
 }  // namespace sandbox

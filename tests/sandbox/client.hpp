@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -9,6 +10,16 @@
 namespace sandbox {
 
 class ClientConnection;
+
+/// What a reply begins with.
+struct ReplyHead {
+  int status = 0;
+  bool keep_alive = true;
+  Framing framing;
+};
+
+/// Reads status line and headers from the start of `input`; `framing.head_size` is their length.
+Parse parse_reply_head(std::string_view input, ReplyHead& head);
 
 /// Hears how a request went.
 class Caller {
@@ -42,12 +53,28 @@ class ClientConnection : public Connection {
   Caller* caller_;
   bool waiting_ = false;
   bool head_done_ = false;
-  bool keep_alive_ = true;
-  int status_ = 0;
-  Framing framing_;
+  ReplyHead head_;
   Dechunker dechunker_;
   std::string body_;
   Timer patience_;
+};
+
+/// The client's side of a stream of server-sent events, until the server ends it. Owned by its listener.
+class EventStream : public Connection {
+ public:
+  EventStream(Loop& loop, int fd, std::function<void(std::string_view)> heard, std::function<void()> gone)
+      : Connection(loop, fd), heard_(std::move(heard)), gone_(std::move(gone)) {}
+
+ protected:
+  void on_input() override;
+  void on_closed() override { gone_(); }
+
+ private:
+  std::function<void(std::string_view)> heard_;
+  std::function<void()> gone_;
+  bool head_done_ = false;
+  Dechunker dechunker_;
+  std::string text_;
 };
 
 }  // namespace sandbox

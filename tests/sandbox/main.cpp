@@ -9,11 +9,12 @@
 #include <CLI/CLI.hpp>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "chat_client.hpp"
 #include "control.hpp"
 #include "page.hpp"
+#include "signals.hpp"
 #include "tls.hpp"
 
 namespace sandbox {
@@ -33,26 +34,6 @@ struct Options {
   bool limits = false;
   bool any_chat = false;
   bool with_parent = false;
-};
-
-/// Ends the loop on SIGINT or SIGTERM.
-class StopSignal : public Watched {
- public:
-  explicit StopSignal(Loop& loop) : loop_(loop) {
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, nullptr);
-    fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-    loop_.watch(fd_, 1, this);
-  }
-  ~StopSignal() override { ::close(fd_); }
-  void on_ready(std::uint32_t) override { loop_.stop(); }
-
- private:
-  Loop& loop_;
-  int fd_ = -1;
 };
 
 void write_by_rename(const std::string& path, const std::string& text) {
@@ -108,7 +89,7 @@ int run(const Options& options) {
   }
   std::signal(SIGPIPE, SIG_IGN);
   Loop loop;
-  StopSignal stop_signal(loop);
+  const Signals stop(loop, {SIGINT, SIGTERM}, [&loop](int) { loop.stop(); });
   const Tls tls;
   Record record(20'000, 64U << 20);
   record.turn(!options.no_record);
@@ -188,6 +169,13 @@ int main(int argc, char** argv) {
   app.add_flag("--limits", options.limits, "flood limits as Telegram has them");
   app.add_flag("--any-chat", options.any_chat, "private chats exist without anybody having opened them");
   app.add_flag("--with-parent", options.with_parent, "end when the process that started it ends");
+  sandbox::ChatOptions chat_options;
+  CLI::App* chat = app.add_subcommand("chat", "talk with the bot of a running sandbox in this terminal");
+  chat->add_option("--url", chat_options.url, "where the sandbox is, such as http://127.0.0.1:8700")
+      ->required();
+  chat->add_option("--chat", chat_options.chat, "which chat")->capture_default_str();
+  chat->add_option("--user", chat_options.user, "who is talking (the chat's own id)");
+  chat->add_option("--name", chat_options.name, "first name of who is talking")->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -196,7 +184,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    return sandbox::run(options);
+    return chat->parsed() ? sandbox::run_chat(chat_options) : sandbox::run(options);
   } catch (const std::exception& error) {
     std::cerr << "katana-sandbox: " << error.what() << '\n';
     return 2;

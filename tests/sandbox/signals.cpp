@@ -1,0 +1,31 @@
+#include "signals.hpp"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+namespace sandbox {
+
+Signals::Signals(Loop& loop, std::initializer_list<int> which, std::function<void(int)> came)
+    : loop_(loop), came_(std::move(came)) {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int one : which)
+    sigaddset(&set, one);
+  sigprocmask(SIG_BLOCK, &set, &before_);
+  fd_ = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+  loop_.watch(fd_, 1, this);
+}
+
+Signals::~Signals() {
+  loop_.forget(fd_);
+  ::close(fd_);
+  sigprocmask(SIG_SETMASK, &before_, nullptr);
+}
+
+void Signals::on_ready(std::uint32_t) {
+  signalfd_siginfo info{};
+  while (::read(fd_, &info, sizeof info) == sizeof info)
+    came_(static_cast<int>(info.ssi_signo));
+}
+
+}  // namespace sandbox
