@@ -197,11 +197,13 @@ std::size_t columns_of(std::string_view text) {
 std::vector<std::string> ansi_lines(std::string_view text, const std::vector<Span>& spans, const Look& look) {
   const Glyphs glyphs = dress(text, spans);
   std::vector<std::string> lines;
-  for (Place from = glyphs.begin();; ++from) {
-    const Place end = std::find(from, glyphs.end(), '\n');
+  for (Place from = glyphs.begin();;) {
+    // A block of code or a quotation stands on lines of its own.
+    const Place end = std::find_if(from, glyphs.end(),
+                                   [from](const Glyph& g) { return g == '\n' || g.block != from->block; });
     wrap(from, end, look, lines);
     if (end == glyphs.end()) return lines;
-    from = end;
+    from = *end == '\n' ? end + 1 : end;
   }
 }
 

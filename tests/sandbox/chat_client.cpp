@@ -155,6 +155,7 @@ void Chat::submit(std::string_view line) {
   while (!line.empty() && line.back() == ' ')
     line.remove_suffix(1);
   if (line.empty()) return;
+  view_.note({}, now_ns());
   if (line == "/quit") {
     asked_ = false;
     return ended();

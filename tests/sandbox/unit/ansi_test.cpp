@@ -61,6 +61,8 @@ TEST(AnsiLines, LinksSayWhereTheyLead) {
 
 TEST(AnsiLines, CodeKeepsItsSpacesAndQuotesTheirBar) {
   EXPECT_EQ(ansi_lines("x\n  a b\nc", {{"pre", 2, 5, ""}}, kPlain), (Lines{"x", "    a b", "c"}));
+  EXPECT_EQ(ansi_lines("xa\nby", {{"pre", 1, 3, ""}}, kPlain), (Lines{"x", "  a", "  b", "y"}));
+  EXPECT_EQ(ansi_lines("a\n", {{"pre", 0, 1, ""}}, kPlain), (Lines{"  a", ""}));
   EXPECT_EQ(ansi_lines("ab cd", {{"blockquote", 0, 5, ""}}, {6, false}), (Lines{"│ ab", "│ cd"}));
 }
 
