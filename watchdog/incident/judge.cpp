@@ -10,6 +10,9 @@ constexpr std::size_t kLine = 300;  // UTF-16 units of foreign text in a notice
 std::string process_key(const std::string& instance) {
   return "process:" + instance;
 }
+std::string setting_key(const std::string& instance) {
+  return "setting:" + instance;
+}
 std::string health_key(const std::string& instance) {
   return "health:" + instance;
 }
@@ -55,6 +58,7 @@ void Judge::changed(const Change& change, Now now) {
       down(change, now);
       break;
     case State::Up:
+      book_.resolve(setting_key(change.instance), now);
       book_.resolve(process_key(change.instance), now);
       break;
     default:
@@ -66,6 +70,9 @@ void Judge::down(const Change& change, Now now) {
   const std::string key = process_key(change.instance);
   if (change.goodbye && !book_.is_open(key)) return;  // in good order; `missing` tells if it stays away
   if (!book_.is_open(key) && !wanted(change)) return;
+  // Told of with the reason already; or hung and now killed, which is our own doing.
+  if (book_.is_open(setting_key(change.instance))) return;
+  if (change.from == State::Hung && book_.is_open(key)) return;
   const Member* m = roster_.find(change.instance);
   Report report;
   report.key = key;
@@ -112,7 +119,9 @@ void Judge::tick(const std::map<std::string, int>& missing, Now now) {
     int lack = it == missing.end() ? 0 : it->second;
     // A process whose own incident is open is told of already.
     for (const auto& [name, m] : roster_.members())
-      if (m.component == component && m.state == State::Down && book_.is_open(process_key(name))) --lack;
+      if (m.component == component && m.state == State::Down &&
+          (book_.is_open(process_key(name)) || book_.is_open(setting_key(name))))
+        --lack;
     if (lack <= 0) {
       book_.resolve(key, now);
       continue;
@@ -126,7 +135,7 @@ void Judge::tick(const std::map<std::string, int>& missing, Now now) {
   // A lost process nobody waits for any more: others took its place, or it was dropped from the list.
   std::vector<std::string> over;
   for (const auto& [key, incident] : book_.open_incidents()) {
-    if (key.rfind("process:", 0) != 0) continue;
+    if (!key.starts_with("process:") && !key.starts_with("setting:")) continue;
     const Member* m = roster_.find(incident.report.where);
     if (m && (m->child || m->state != State::Down)) continue;
     const auto it = expect_.find(incident.report.component);
@@ -138,12 +147,14 @@ void Judge::tick(const std::map<std::string, int>& missing, Now now) {
 
 void Judge::refused(const std::string& component, const std::string& instance, const std::string& line,
                     Now now) {
-  book_.open({process_key(instance), Severity::Critical, component, instance,
+  // An incident of its own: whoever was told that it is down must hear that it will stay so.
+  book_.open({setting_key(instance), Severity::Critical, component, instance,
               instance + " does not start, a setting is wrong: " + line_of(line), effect_of(component)},
              now);
 }
 
 void Judge::off(const std::string& instance, Now now) {
+  book_.resolve(setting_key(instance), now);
   book_.resolve(process_key(instance), now);
 }
 

@@ -118,6 +118,41 @@ TEST_F(JudgeTest, UnhealthIsToldWithItsReasonWhenItLasts) {
   EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
 }
 
+TEST_F(JudgeTest, AHungChildThatIsKilledRemainsTheHangThatWasTold) {
+  const Change hung{"claude", "claude-1", State::Up, State::Hung, "silent for 3 s"};
+  judge.changed(hung, now());
+  judge.changed({"claude", "claude-1", State::Hung, State::Down, "killed by signal 9 (KILL)"}, now());
+  judge.changed({"claude", "claude-1", State::Starting, State::Up, "heard"}, now());
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
+  EXPECT_EQ(sent[1].title, sent[0].title);
+}
+
+TEST_F(JudgeTest, AChildThatDiesAndThenRefusesItsSettingsIsToldOfBothAndResolvesBoth) {
+  tell(roster.launched("claude", "claude-1", 100, clock.mono()));
+  hear(make("claude-1"));
+  tell(roster.exited("claude-1", 100, {0, 9}, clock.mono()));
+  tell(roster.launched("claude", "claude-1", 101, clock.mono()));
+  judge.refused("claude", "claude-1", "ANTHROPIC_API_KEY_FILE: others can read it\n", now());
+  tell(roster.exited("claude-1", 101, {2, 0}, clock.mono()));
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1].title,
+            "claude-1 does not start, a setting is wrong: ANTHROPIC_API_KEY_FILE: others can read it");
+  pass(Millis{120'000}, {make("gateway")});
+  EXPECT_EQ(sent.size(), 2u) << "nothing more is said while it stays so";
+  judge.changed({"claude", "claude-1", State::Starting, State::Up, "heard"}, now());
+  ASSERT_EQ(sent.size(), 4u);
+  EXPECT_TRUE(book.open_incidents().empty());
+}
+
+TEST_F(JudgeTest, AChildThatNeverStartsForASettingIsToldOfOnce) {
+  tell(roster.launched("claude", "claude-1", 100, clock.mono()));
+  judge.refused("claude", "claude-1", "ANTHROPIC_BASE_URL: not a URL\n", now());
+  tell(roster.exited("claude-1", 100, {2, 0}, clock.mono()));
+  pass(Millis{120'000}, {make("gateway")});
+  EXPECT_EQ(sent.size(), 1u);
+}
+
 TEST_F(JudgeTest, ABadSettingAndAFailingChannelAreNamed) {
   judge.refused("claude", "claude-1", "ANTHROPIC_BASE_URL: not a URL\n", now());
   EXPECT_EQ(sent.back().title, "claude-1 does not start, a setting is wrong: ANTHROPIC_BASE_URL: not a URL");
