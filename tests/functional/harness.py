@@ -103,11 +103,12 @@ class Sandbox(Process):
         tls.mkdir()
         super().__init__(
             "sandbox",
-            [BIN / "katana-sandbox", "--http", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--ready-file", ready,
-             "--tls-dir", tls, "--with-parent", "--token", USERS_TOKEN, "--token", ALERT_TOKEN, *options],
+            [BIN / "katana-sandbox", "--http", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--smtps", "127.0.0.1:0",
+             "--ready-file", ready, "--tls-dir", tls, "--with-parent", "--token", USERS_TOKEN, "--token", ALERT_TOKEN, *options],
             {"PATH": os.environ["PATH"], **sanitizer_environment()}, directory)
         ports = json.loads(eventually("the sandbox is ready", lambda: ready.exists() and ready.read_text()))
         self.smtp = f"127.0.0.1:{ports['smtp']}"
+        self.smtps = f"127.0.0.1:{ports['smtps']}"
         self.url = ports["url"]
         self.ca_file = tls / "ca.pem"
 
@@ -185,6 +186,7 @@ class Deployment:
             "TELEGRAM_ALERT_BOT_TOKEN": ALERT_TOKEN,
             "TELEGRAM_ALERT_CHAT_ID": str(OPS_CHAT),
             "SMTP_URL": "smtp://" + self.sandbox.smtp,
+            "SMTP_CA_FILE": str(self.sandbox.ca_file),
             "ALERT_EMAIL_FROM": "katana@localhost",
             "ALERT_EMAIL_TO": "operator@localhost",
             **sanitizer_environment(),
@@ -256,6 +258,7 @@ class Deployment:
                     process.stop()
             except AssertionError as error:
                 problems.append(str(error))
+            process.log_file.close()
         shutil.rmtree(self.directory, ignore_errors=True)
         if problems:
             raise AssertionError("\n".join(problems))
