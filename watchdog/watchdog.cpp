@@ -176,8 +176,9 @@ Result<void> Watchdog::open_deliveries() {
 void Watchdog::restore_incidents() {
   const std::string path = directory_ + "/incidents.json";
   if (!std::filesystem::exists(path)) return;
-  const auto restored =
-      read_whole(path, kMaxIncidentFile).and_then([this](const std::string& s) { return book_->restore(s); });
+  const auto restored = read_whole(path, kMaxIncidentFile).and_then([this](const std::string& s) {
+    return book_->restore(s, now());
+  });
   if (!restored) return log()->error("open incidents of the last run are lost: {}", restored.error().detail);
   std::vector<std::string> moot;
   for (const auto& [key, incident] : book_->open_incidents()) {

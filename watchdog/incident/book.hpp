@@ -66,16 +66,17 @@ class Book {
   /// Grows whenever what `dump` holds changes.
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
 
-  /// The open incidents, so that the next process can resolve them.
+  /// The open incidents and what flaps, so that the next process can resolve the ones and stay silent on the
+  /// others: it may be our own deaths that flap.
   [[nodiscard]] std::string dump() const;
-  Result<void> restore(std::string_view json);
+  Result<void> restore(std::string_view json, Now now);
 
  private:
   struct Flaps {
-    std::deque<Mono> flips;
+    std::deque<Now> flips;
     bool flapping = false;
     int failures = 0;  ///< since the flapping began
-    Incident first;    ///< whose thread the digest continues
+    Incident first;    ///< whose thread the digest continues; set while flapping
   };
   bool muted(const std::string& key, const Incident& incident, Now now);
   void send(NoticeKind kind, const Incident& incident, Now now, std::string title = {});

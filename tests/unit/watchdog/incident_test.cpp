@@ -71,7 +71,7 @@ TEST_F(BookTest, WhatStaysOpenSurvivesUs) {
   book.open(report(), now());
   std::vector<Notice> later;
   Book next{"host", [] { return "fresh"; }, [&](const Notice& n) { later.push_back(n); }};
-  ASSERT_TRUE(next.restore(book.dump()));
+  ASSERT_TRUE(next.restore(book.dump(), now()));
   EXPECT_TRUE(next.is_open("process:claude-1"));
   next.open(report(), now());
   EXPECT_TRUE(later.empty());
@@ -82,6 +82,27 @@ TEST_F(BookTest, WhatStaysOpenSurvivesUs) {
   EXPECT_EQ(later[0].lasted_ms, 5'000);
 }
 
+TEST_F(BookTest, FlappingIsRememberedByOurSuccessor) {
+  std::unique_ptr<Book> last;
+  for (int i = 0; i < 20; ++i) {
+    auto next = std::make_unique<Book>(
+        "host", [this] { return "id" + std::to_string(++ids); },
+        [this](const Notice& n) { sent.push_back(n); });
+    if (last) {
+      ASSERT_TRUE(next->restore(last->dump(), now()));
+    }
+    next->open(report("process:watchdog"), now());
+    next->resolve("process:watchdog", now());
+    advance(Millis{30'000});
+    last = std::move(next);
+  }
+  ASSERT_EQ(sent.size(), 5u);
+  EXPECT_EQ(sent[4].kind, NoticeKind::Flapping);
+  advance(Millis{601'000});
+  last->tick(now());
+  EXPECT_EQ(sent.back().kind, NoticeKind::Resolved);
+}
+
 TEST_F(BookTest, RefusesABrokenDump) {
   const std::string whole = [&] {
     book.open(report(), now());
@@ -89,12 +110,12 @@ TEST_F(BookTest, RefusesABrokenDump) {
   }();
   for (std::size_t n = 0; n + 2 < whole.size(); ++n) {
     Book other{"", [] { return "x"; }, [](const Notice&) {}};
-    EXPECT_FALSE(other.restore(whole.substr(0, n))) << n;
+    EXPECT_FALSE(other.restore(whole.substr(0, n), now())) << n;
     EXPECT_TRUE(other.open_incidents().empty());
   }
   Book other{"", [] { return "x"; }, [](const Notice&) {}};
-  EXPECT_FALSE(other.restore(R"([{"id":"x"}])"));
-  EXPECT_FALSE(other.restore(R"({"id":"x"})"));
+  EXPECT_FALSE(other.restore(R"({"open":[{"id":"x"}],"flaps":[]})", now()));
+  EXPECT_FALSE(other.restore(R"([])", now()));
 }
 
 TEST(Notice, SurvivesItsSpoolFile) {
