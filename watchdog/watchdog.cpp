@@ -111,8 +111,7 @@ Now Watchdog::now() const {
   return {service_.clock().mono(), service_.clock().wall()};
 }
 
-// ---- start and stop
-// ---------------------------------------------------------------------------------------------
+// ---- start and stop ----
 
 Result<void> Watchdog::start() {
   const auto exists = [this](const bus::Heartbeat& b) {
@@ -224,8 +223,7 @@ void Watchdog::drain() {
   timers_.push_back(service_.loop().after(kLastWords, [this] { service_.drained(); }));
 }
 
-// ---- judging
-// ----------------------------------------------------------------------------------------------------
+// ---- judging ----
 
 void Watchdog::heard(bus::Heartbeat beat) {
   apply(roster_->beat(beat, service_.clock().mono()));
@@ -279,8 +277,7 @@ void Watchdog::notify(const Notice& notice) {
     if (d->name() != notice.except) d->accept(notice);
 }
 
-// ---- supervising
-// ------------------------------------------------------------------------------------------------
+// ---- supervising ----
 
 void Watchdog::from_parent(FromParent message) {
   const Mono mono = service_.clock().mono();
@@ -341,8 +338,7 @@ void Watchdog::stop_orphans() {
   if (!any || late) service_.stop();
 }
 
-// ---- what others see
-// --------------------------------------------------------------------------------------------
+// ---- what others see ----
 
 Snapshot Watchdog::snapshot() const {
   Snapshot s;

@@ -45,8 +45,7 @@ Worker::Entry* Worker::find(const bus::JobRef& ref) {
   return at != entries_.end() && at->second.ref == ref ? &at->second : nullptr;
 }
 
-// ---- from a gateway
-// ------------------------------------------------------------------------------------------------
+// ---- from a gateway ----
 
 void Worker::on_message(std::size_t gateway, bus::Message message) {
   links_[gateway]->heard(ports_.clock.mono());
@@ -170,8 +169,7 @@ void Worker::refuse(std::size_t gateway, const bus::JobRef& ref, Error error) {
   (void)links_[gateway]->send(bus::JobFailed{.job = ref, .error = std::move(error)});
 }
 
-// ---- at the provider
-// -----------------------------------------------------------------------------------------------
+// ---- at the provider ----
 
 std::unique_ptr<Call> Worker::take_call() {
   if (!idle_calls_.empty()) {
@@ -250,8 +248,7 @@ void Worker::on_report(const CallReport& report) {
   ports_.on_report(report);
 }
 
-// ---- to a gateway
-// --------------------------------------------------------------------------------------------------
+// ---- to a gateway ----
 
 void Worker::fail(Entry& entry, Error error) {
   bus::JobFailed failed{.job = entry.ref, .error = std::move(error)};

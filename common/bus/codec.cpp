@@ -61,7 +61,7 @@ void put_clipped(std::string_view text, std::size_t most, std::string* out) {
   out->resize(end);
 }
 
-// ---- enums: ours in the order of declaration, protobuf's one higher, with 0 for "not said" ------------
+// ---- enums: ours in the order of declaration, protobuf's one higher, with 0 for "not said" ----
 
 template <class Wire, class Ours>
 Wire to_wire(Ours value) {
@@ -80,7 +80,7 @@ static_assert(static_cast<int>(Code::Internal) + 1 == v1::ERROR_CODE_INTERNAL);
 static_assert(static_cast<int>(Speaker::Assistant) + 1 == v1::SPEAKER_ASSISTANT);
 static_assert(static_cast<int>(ServiceState::Stopped) + 1 == v1::SERVICE_STATE_STOPPED);
 
-// ---- parts that several messages share ----------------------------------------------------------------
+// ---- parts that several messages share ----
 
 void put(const JobRef& in, v1::JobRef* out, Check& check) {
   check.require(is_name(in.job_id), "job_id isn't 1 to 64 printable characters");
@@ -130,7 +130,7 @@ std::string take_label(std::string* in, std::size_t most, Check& check, const ch
   return std::move(*in);
 }
 
-// ---- one pair a message -------------------------------------------------------------------------------
+// ---- one pair a message ----
 
 void put(const Hello& in, v1::Envelope& frame, Check& check) {
   v1::Hello& out = *frame.mutable_hello();
@@ -458,7 +458,7 @@ Message take_body(v1::Envelope& in, Check& check, const char*& name) {
   return Goodbye{};
 }
 
-// ---- heartbeats ---------------------------------------------------------------------------------------
+// ---- heartbeats ----
 
 /// A wall clock beyond this (the year 2200) is no clock; it would overflow the nanoseconds of our own.
 constexpr std::int64_t kMaxUnixMs = 7'258'118'400'000;
@@ -525,7 +525,7 @@ Heartbeat take(v1::Heartbeat& in, Check& check) {
   return out;
 }
 
-// ---- frames -------------------------------------------------------------------------------------------
+// ---- frames ----
 
 tl::unexpected<Error> malformed(std::string_view name, std::string_view what) {
   return fail(Code::Malformed, std::string(name) + ": " + std::string(what));

@@ -28,7 +28,7 @@ struct JobRef {
 
 enum class Role { Gateway, Worker, Watchdog, Parent };
 
-// ---- worker -> gateway ------------------------------------------------------------------------------
+// ---- worker -> gateway ----
 
 struct Hello {
   Role role = Role::Worker;
@@ -102,7 +102,7 @@ struct BlobGet {
 /// The worker leaves in good order; it has nothing in hand.
 struct Goodbye {};
 
-// ---- gateway -> worker ------------------------------------------------------------------------------
+// ---- gateway -> worker ----
 
 struct Welcome {
   std::string gateway_id;  ///< fresh per process
@@ -155,7 +155,7 @@ struct BlobPart {
 using Message = std::variant<Hello, Beat, Credit, Accept, Chunk, JobResult, JobFailed, BlobGet, Goodbye,
                              Welcome, Job, Cancel, Committed, BlobPart>;
 
-// ---- any process -> watchdog ------------------------------------------------------------------------
+// ---- any process -> watchdog ----
 
 enum class ServiceState { Starting, Ready, Draining, Stopped };
 

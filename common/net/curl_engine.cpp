@@ -60,8 +60,7 @@ void set_common_options(CURL* easy) {
   curl_easy_setopt(easy, CURLOPT_NOPROXY, "");  // nor its exceptions
 }
 
-// ---- transfers
-// ------------------------------------------------------------------------------------------------
+// ---- transfers ----
 
 void CurlEngine::start(std::shared_ptr<Transfer> transfer) {
   transfer->place_ = running_.size();
@@ -144,8 +143,7 @@ void CurlEngine::settle() {
   }
 }
 
-// ---- sockets
-// --------------------------------------------------------------------------------------------------
+// ---- sockets ----
 
 CurlEngine::Socket& CurlEngine::socket(int fd) {
   const auto index = static_cast<std::size_t>(fd);
@@ -181,8 +179,7 @@ void CurlEngine::socket_ready(int fd, loop::Ready ready) {
   if (socket(fd).wanted != 0 && socket(fd).watched != socket(fd).wanted) watch(fd);
 }
 
-// ---- curl's timeout
-// -------------------------------------------------------------------------------------------
+// ---- curl's timeout ----
 
 /// Called by curl, which must not be called back from here.
 void CurlEngine::wake_in(long wait_ms) {

@@ -49,8 +49,7 @@ std::string seconds(Millis ms) {
 
 }  // namespace
 
-// ---- easy handles
-// ---------------------------------------------------------------------------------------------
+// ---- easy handles ----
 
 Easy::Easy() : curl(curl_easy_init()) {
   set_common_options(curl);
@@ -82,8 +81,7 @@ void EasyPool::give_back(std::unique_ptr<Easy> easy) {
   if (idle_.size() < kIdleHandles) idle_.push_back(std::move(easy));
 }
 
-// ---- beginning
-// ------------------------------------------------------------------------------------------------
+// ---- beginning ----
 
 HttpTransfer::HttpTransfer(CurlEngine& engine, EasyPool& pool, HttpRequest request, HttpEvents events)
     : Transfer(engine), pool_(pool), request_(std::move(request)), events_(std::move(events)) {}
@@ -175,8 +173,7 @@ void HttpTransfer::set_headers() {
   curl_easy_setopt(easy_, CURLOPT_HTTPHEADER, handle_->header_list);
 }
 
-// ---- what curl reports
-// ----------------------------------------------------------------------------------------
+// ---- what curl reports ----
 
 /// Curl sends a request again by itself when a connection that it used before closes without an answer. A
 /// server may have acted on the first copy, so that is for requests that change nothing, and for those of
@@ -276,8 +273,7 @@ void HttpTransfer::watch_for_silence(Millis wait) {
   });
 }
 
-// ---- ending
-// ---------------------------------------------------------------------------------------------------
+// ---- ending ----
 
 Error HttpTransfer::why(CURLcode code) {
   if (refused_) return *refused_;

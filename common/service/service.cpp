@@ -104,8 +104,7 @@ struct Service::Impl {
   Millis longest_turn{0};
 };
 
-// ---- start
-// --------------------------------------------------------------------------------------------------------
+// ---- start ----
 
 Result<void> Service::Impl::open_outside() {
   if (!identity.http_address.empty()) {
@@ -158,8 +157,7 @@ int Service::Impl::run() {
   return status;
 }
 
-// ---- stop
-// ---------------------------------------------------------------------------------------------------------
+// ---- stop ----
 
 void Service::Impl::on_stop_signal(int signo) {
   if (state == ServiceState::Draining || state == ServiceState::Stopped) {
@@ -206,8 +204,7 @@ void Service::Impl::finish() {
   loop.stop();
 }
 
-// ---- life
-// ---------------------------------------------------------------------------------------------------------
+// ---- life ----
 
 void Service::Impl::tick() {
   const Mono now = clock.mono();
@@ -277,8 +274,7 @@ net::ServerResponse Service::Impl::serve(const net::ServerRequest& request) {
   return hooks.http ? hooks.http(request) : no_such_page();
 }
 
-// ---- the outside
-// --------------------------------------------------------------------------------------------------
+// ---- the outside ----
 
 Service::Service(Identity identity, Hooks hooks)
     : impl_(std::make_unique<Impl>(std::move(identity), std::move(hooks))) {}

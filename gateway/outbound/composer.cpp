@@ -97,8 +97,7 @@ std::size_t Composer::count() const {
   return seen_text_ ? pieces_.size() : pieces_.size() - 1;
 }
 
-// ---- reading
-// ---------------------------------------------------------------------------------------------------
+// ---- reading ----
 
 void Composer::scan() {
   while (at_ < text_.size()) {
@@ -165,8 +164,7 @@ void Composer::end_line(std::size_t line_end) {
   last_line_begin_ = begin;
 }
 
-// ---- cutting
-// ---------------------------------------------------------------------------------------------------
+// ---- cutting ----
 
 /// Called when the character at `at_` doesn't fit. Code that would fit a message of its own isn't cut: the
 /// part ends before it, however short that leaves it.
@@ -222,8 +220,7 @@ void Composer::begin_part(std::size_t at, std::string prefix, markdown::Fences f
   pieces_[pieces_.size() - 2].rendered = false;  // once more, now that it is complete
 }
 
-// ---- showing
-// ---------------------------------------------------------------------------------------------------
+// ---- showing ----
 
 std::string_view Composer::source_of(std::size_t part) const {
   const std::size_t begin = pieces_[part].begin;

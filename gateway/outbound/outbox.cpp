@@ -31,8 +31,7 @@ Outbox::Impl::Impl(telegram::BotApi& api, Store& store, const Clock& clock, Alar
       events_(std::move(events)),
       flood_(config_.limits) {}
 
-// ---- what the gateway asks for
-// ---------------------------------------------------------------------------------
+// ---- what the gateway asks for ----
 
 void Outbox::open(AnswerSlot slot) {
   Impl& m = *impl_;
@@ -192,8 +191,7 @@ void Outbox::stop() {
   m.when_idle_.clear();
 }
 
-// ---- whose turn it is
-// ------------------------------------------------------------------------------------------
+// ---- whose turn it is ----
 
 Lane& Outbox::Impl::lane_of(std::int64_t chat_id) {
   auto& lane = lanes_[chat_id];

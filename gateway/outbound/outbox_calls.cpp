@@ -42,8 +42,7 @@ const char* name_of(const Flight& f) {
 
 }  // namespace
 
-// ---- making calls
-// ----------------------------------------------------------------------------------------------
+// ---- making calls ----
 
 void Outbox::Impl::perform(Lane& lane, const Choice& choice, Mono now) {
   if (choice.what == Choice::What::Reply) return perform_reply(lane, now);
@@ -163,8 +162,7 @@ void Outbox::Impl::ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t th
   ++replies_;
 }
 
-// ---- what comes of them
-// ----------------------------------------------------------------------------------------
+// ---- what comes of them ----
 
 void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std::int64_t message_id) {
   const auto it = flights_.find(id);

@@ -31,8 +31,7 @@ struct Done {
 };
 struct Nothing {};
 
-// ---- what comes in
-// ---------------------------------------------------------------------------------------------
+// ---- what comes in ----
 
 /// A question to a model. Its turn, its job (queued, attempt 1) and the row of its placeholder are born
 /// together.
@@ -88,8 +87,7 @@ struct Accepted {
   std::vector<std::int64_t> reply_ids{};  ///< outbox rows, in the order of Intake::replies
 };
 
-// ---- jobs
-// ------------------------------------------------------------------------------------------------------
+// ---- jobs ----
 
 /// What a lease returns: all that the worker must be told.
 struct LeasedJob {
@@ -111,8 +109,7 @@ struct Settlement {
 };
 enum class Settled { Applied, Stale };
 
-// ---- outbox
-// ----------------------------------------------------------------------------------------------------
+// ---- outbox ----
 
 /// A part of an answer as a message at Telegram: part 1 is the placeholder that the turn was born with.
 struct AnswerPart {
@@ -152,8 +149,7 @@ struct Unfinished {
   std::vector<OpenReply> replies;
 };
 
-// ---- usage
-// -----------------------------------------------------------------------------------------------------
+// ---- usage ----
 
 /// What was used of one model in one hour (UTC). A call whose worker was lost counts, with no tokens.
 struct UsageLine {
@@ -170,8 +166,7 @@ struct UsageSum {
   std::vector<UsageLine> lines;  ///< oldest first
 };
 
-// ---- access
-// ----------------------------------------------------------------------------------------------------
+// ---- access ----
 
 enum class Standing { Stranger, Allowed, Admin, Denied };
 struct Member {

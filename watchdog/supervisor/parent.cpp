@@ -79,8 +79,7 @@ int Parent::run() {
   return status_;
 }
 
-// ---- processes
-// --------------------------------------------------------------------------------------------------
+// ---- processes ----
 
 void Parent::spawn(Process& p, int stdin_fd) {
   int ends[2] = {-1, -1};
@@ -183,8 +182,7 @@ void Parent::kill_strangers() {
   }
 }
 
-// ---- the watchdog
-// -----------------------------------------------------------------------------------------------
+// ---- the watchdog ----
 
 void Parent::start_watchdog() {
   int ends[2] = {-1, -1};
@@ -286,8 +284,7 @@ void Parent::check_watchdog() {
   watchdog_->child.signal(std::exchange(aborted_, true) ? SIGKILL : SIGABRT);
 }
 
-// ---- the stop
-// ---------------------------------------------------------------------------------------------------
+// ---- the stop ----
 
 /// Who stops next: the gateway, whose answers need the workers to finish; then the workers; the watchdog
 /// last.

@@ -300,7 +300,7 @@ TEST_P(Jobs, DrainedComesAfterMessagesAndAfterSends) {
   ASSERT_TRUE(drive(loop_, [&] { return gateway_.drained > seen; }));
 }
 
-// ---- strange peers, spoken by ZeroMQ itself -----------------------------------------------------------
+// ---- strange peers, spoken by ZeroMQ itself ----
 
 TEST(JobServer, DropsWhatIsntAMessageAndSaysSo) {
   const TempDir dir;
@@ -389,7 +389,7 @@ TEST(JobServer, SocketFileIsForOwnerAndGroup) {
   EXPECT_THAT(refused.error().detail, HasSubstr("another process already serves"));
 }
 
-// ---- keys ---------------------------------------------------------------------------------------------
+// ---- keys ----
 
 TEST(BusKeys, TcpWithoutKeysIsRefusedOnBothSides) {
   loop::Loop loop;

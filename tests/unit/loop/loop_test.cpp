@@ -259,8 +259,7 @@ TEST(Loop, LastTurnTellsALongCallback) {
   EXPECT_LT(loop.last_turn().count(), 25) << "waiting isn't work";
 }
 
-// ---- children
-// -------------------------------------------------------------------------------------------------
+// ---- children ----
 
 struct Ran {
   Exit exit;

@@ -179,8 +179,7 @@ TEST_F(Client, ErrorStatusIsAnAnswer) {
   EXPECT_EQ(result->body, "no");
 }
 
-// ---- failures
-// -------------------------------------------------------------------------------------------------
+// ---- failures ----
 
 TEST_F(Client, ARefusedConnectionProvablyNeverLeft) {
   std::uint16_t port = 0;
@@ -405,8 +404,7 @@ TEST_F(Client, AWaitingPollWakesNobody) {
   EXPECT_TRUE(quiet) << turns << " turns in the last second";
 }
 
-// ---- dropping calls
-// -------------------------------------------------------------------------------------------
+// ---- dropping calls ----
 
 TEST_F(Client, ADroppedCallClosesItsConnectionAndSaysNothing) {
   Peer peer(loop, [](Peer::Conn&) {});

@@ -16,8 +16,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-// ---- bodies
-// ---------------------------------------------------------------------------------------------------
+// ---- bodies ----
 
 TEST(Requests, SendMessageCarriesAllOfIt) {
   OutText m;
@@ -81,8 +80,7 @@ TEST(Requests, TheOthers) {
               HasSubstr(R"("url":"https://x.example/h","secret_token":"s3","allowed_updates":["message")"));
 }
 
-// ---- answers
-// --------------------------------------------------------------------------------------------------
+// ---- answers ----
 
 net::HttpResponse http(int status, std::string body,
                        std::vector<std::pair<std::string, std::string>> headers = {}) {
@@ -205,8 +203,7 @@ TEST(Answers, ParametersAreRead) {
   EXPECT_EQ(odd.error().error.code, Code::Rejected);
 }
 
-// ---- the calls
-// ------------------------------------------------------------------------------------------------
+// ---- the calls ----
 
 /// Stands in for HTTP: keeps the request, and lets the test answer it.
 struct FakeHttp final : net::HttpClient {

@@ -204,8 +204,7 @@ TEST_F(CallTest, AKeyThatTheServerRepeatsIsMasked) {
   EXPECT_NE(failures().at(0).error.detail.find("sk-...one"), std::string::npos);
 }
 
-// ---- several keys
-// -----------------------------------------------------------------------------------------------------
+// ---- several keys ----
 
 class KeysTest : public World {
  protected:

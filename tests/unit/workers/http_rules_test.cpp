@@ -89,8 +89,7 @@ TEST(HttpRules, QuotesAreShortOneLineAndValid) {
   EXPECT_LE(quote(std::string(5000, 'x')).size(), 310U);
 }
 
-// ---- what each vendor's refusals mean
-// -----------------------------------------------------------------------------
+// ---- what each vendor's refusals mean ----
 
 std::unique_ptr<Provider> claude() {
   return claude::make_provider({.base_url = "https://api.anthropic.com"});

@@ -100,8 +100,7 @@ TEST_F(ResponsesStream, DoneIsTolerated) {
   EXPECT_TRUE(decode(*provider_, kCreated + kDeltas + "data: [DONE]").done);
 }
 
-// ---- Chat Completions
-// -------------------------------------------------------------------------------------------------
+// ---- Chat Completions ----
 
 std::string chunk(const std::string& choices, const std::string& usage = "null") {
   return R"(data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"llama","choices":[)" +

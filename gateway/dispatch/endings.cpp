@@ -1,0 +1,181 @@
+// The part of Dispatcher that ends a job, or begins it again elsewhere.
+#include "gateway/dispatch/dispatcher.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/log/log.hpp"
+#include "gateway/chat/phrases.hpp"
+
+namespace katana::gateway {
+namespace {
+
+constexpr int kPoisonDeaths = 2;
+
+spdlog::logger& logger() {
+  static auto log = log::room("dispatch");
+  return *log;
+}
+
+}  // namespace
+
+void Dispatcher::settle(Entry& e, Settlement settlement) {
+  release_credit(e);
+  e.state = State::Settling;
+  e.unsettled.reset();
+  const std::int64_t turn_id = e.q.turn_id;
+  auto kept = std::make_shared<Settlement>(settlement);  // in case the store can't take it now
+  store_.settle(std::move(settlement),
+                Done<Settled>{.durable = [this, turn_id, kept](Result<Settled> outcome) {
+                  if (outcome) return on_settled(turn_id, outcome, kept->text);
+                  logger().error("job {}: its result could not be stored: {}", kept->job.job_id,
+                                 outcome.error().detail);
+                  const auto it = entries_.find(turn_id);
+                  if (it != entries_.end()) it->second.unsettled = std::move(*kept);
+                }});
+}
+
+void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const std::string& text) {
+  const auto it = entries_.find(turn_id);
+  if (it == entries_.end()) return;
+  Entry e = std::move(it->second);
+  entries_.erase(it);
+  by_job_.erase(e.q.job.job_id);
+  ++progress_;
+  if (!e.peer.empty()) send(e.peer, bus::Committed{e.q.job});
+  if (e.holds_conversation) queue_.release(e.q.chat);
+  if (*outcome == Settled::Applied) {
+    events_.on_settled(turn_id, text);
+  } else {
+    logger().error("job {}: the store knows another attempt of it; this result was dropped", e.q.job.job_id);
+  }
+  pump();
+}
+
+void Dispatcher::fail(Entry& e, const bus::JobFailed& failed) {
+  if (failed.partial_text.empty() && failed.error.code != Code::Cancelled && fall_back(e)) return;
+  const std::string label = phrases::provider_label(e.q.provider);
+  const std::string words =
+      failed.partial_text.empty()
+          ? phrases::job_failed(failed.error, label, e.q.job.job_id)
+          : failed.partial_text + phrases::broken_off(failed.error, label, e.q.job.job_id);
+  settle(e, Settlement{.job = e.q.job,
+                       .provider = e.q.provider,
+                       .model = e.q.model,
+                       .text = words,
+                       .answered = false,
+                       .error_code = std::string(to_string(failed.error.code)),
+                       .usage = failed.usage,
+                       .request_id = failed.request_id});
+}
+
+/// A failure of our own making: no worker said it.
+void Dispatcher::fail_here(Entry& e, Error error) {
+  e.peer.clear();
+  bus::JobFailed failed{.job = e.q.job, .error = std::move(error)};
+  events_.on_failure(failed, e.q.provider);
+  e.tried.assign(policy_.fallback.begin(), policy_.fallback.end());
+  fail(e, failed);
+}
+
+/// The next provider of KATANA_FALLBACK that wasn't tried and has a worker: a new attempt there. False: none.
+bool Dispatcher::fall_back(Entry& e) {
+  if (draining_ || e.cancelled) return false;
+  e.tried.push_back(e.q.provider);
+  for (const auto& provider : policy_.fallback) {
+    const bool tried = std::find(e.tried.begin(), e.tried.end(), provider) != e.tried.end();
+    if (tried || pool_.count(provider) == 0) continue;
+    logger().warn("job {}: {} failed, {} is asked instead", e.q.job.job_id, e.q.provider, provider);
+    e.q.provider = provider;
+    e.q.model = policy_.default_model(provider);
+    requeue(e, false);
+    return true;
+  }
+  return false;
+}
+
+/// Rule 5: a new attempt, since the old one's worker is gone or has lost it.
+void Dispatcher::requeue(Entry& e, bool died) {
+  release_credit(e);
+  if (died) ++e.deaths;
+  if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
+  if (e.deaths >= kPoisonDeaths) {
+    return fail_here(e, Error{Code::Internal, "two workers died under this job; it is not given to a third"});
+  }
+  e.state = State::Requeueing;
+  e.unqueued = false;
+  const std::int64_t turn_id = e.q.turn_id;
+  store_.requeue(e.q.job, died, Done<bus::JobRef>{.durable = [this, turn_id](Result<bus::JobRef> next) {
+                   on_requeued(turn_id, next);
+                 }});
+}
+
+void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next) {
+  const auto it = entries_.find(turn_id);
+  if (it == entries_.end() || it->second.state != State::Requeueing) return;
+  Entry& e = it->second;
+  if (!next && next.error().code == Code::Rejected) {  // it isn't leased: its lease was never committed
+    e.peer.clear();
+    return not_sent(e);
+  }
+  if (!next) {
+    logger().error("job {}: could not be queued again: {}", e.q.job.job_id, next.error().detail);
+    e.unqueued = true;
+    return;
+  }
+  e.q.job = *next;
+  e.peer.clear();
+  logger().info("job {}: queued again, attempt {}", next->job_id, next->attempt);
+  if (std::exchange(e.text_came, false)) events_.on_restart(turn_id);
+  if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
+  e.state = State::Waiting;
+  e.holds_conversation = false;
+  queue_.put_back(e.q.chat, turn_id, e.q.provider);
+  pump();
+}
+
+bool Dispatcher::cancel(ChatKey chat) {
+  Entry* found = nullptr;
+  for (auto& [turn_id, e] : entries_) {
+    if (e.q.chat != chat || e.cancelled || e.state == State::Settling) continue;
+    if (!found || (found->state == State::Waiting && e.state != State::Waiting) ||
+        (found->state == e.state && e.q.turn_id < found->q.turn_id)) {
+      found = &e;
+    }
+  }
+  if (!found) return false;
+  found->cancelled = true;
+  switch (found->state) {
+    case State::Running:
+      send(found->peer, bus::Cancel{found->q.job});
+      break;
+    case State::Waiting:
+      queue_.remove(chat, found->q.turn_id);
+      fail_here(*found, Error{Code::Cancelled, "stopped by its user"});
+      break;
+    case State::MayRun:
+      requeue(*found, false);
+      break;
+    case State::Leasing:
+    case State::Requeueing:
+    case State::Settling:
+      break;  // seen when that step ends
+  }
+  return true;
+}
+
+void Dispatcher::drop(std::int64_t turn_id) {
+  const auto it = entries_.find(turn_id);
+  if (it == entries_.end()) return;
+  Entry e = std::move(it->second);
+  entries_.erase(it);
+  by_job_.erase(e.q.job.job_id);
+  if (Worker* worker = pool_.find(e.peer)) {
+    worker->outstanding.erase(turn_id);
+    send(e.peer, bus::Cancel{e.q.job});
+  }
+  if (e.state == State::Waiting) queue_.remove(e.q.chat, turn_id);
+  if (e.holds_conversation) queue_.release(e.q.chat);
+}
+
+}  // namespace katana::gateway

@@ -1,0 +1,168 @@
+// The part of Dispatcher that hears its workers: proto/README.md numbers the rules.
+#include "gateway/dispatch/dispatcher.hpp"
+
+#include <utility>
+
+#include "common/log/log.hpp"
+#include "gateway/chat/phrases.hpp"
+
+namespace katana::gateway {
+namespace {
+
+spdlog::logger& logger() {
+  static auto log = log::room("dispatch");
+  return *log;
+}
+
+/// The words under an answer that didn't end by itself.
+std::string with_ending(std::string text, bus::StopReason stop) {
+  if (stop == bus::StopReason::Length) return text + phrases::cut_at_limit();
+  if (text.empty() && stop == bus::StopReason::Refusal) return phrases::refused_by_model();
+  return text;
+}
+
+}  // namespace
+
+void Dispatcher::on_message(const bus::PeerId& peer, bus::Message message) {
+  if (Worker* worker = pool_.find(peer)) {
+    worker->last_seen = clock_.mono();
+    worker->unreachable_since.reset();
+  }
+  std::visit([&](auto&& m) { on(peer, std::forward<decltype(m)>(m)); }, std::move(message));
+}
+
+Dispatcher::Entry* Dispatcher::find(const bus::JobRef& job) {
+  const auto id = by_job_.find(job.job_id);
+  if (id == by_job_.end()) return nullptr;
+  Entry& e = entries_.at(id->second);
+  return e.q.job == job ? &e : nullptr;
+}
+
+Dispatcher::Entry* Dispatcher::running(const bus::PeerId& peer, const bus::JobRef& job) {
+  Entry* e = find(job);
+  return e && e->state == State::Running && e->peer == peer ? e : nullptr;
+}
+
+/// Rule 1: a worker says what it has in hand; what is still ours goes on there, the rest it may drop.
+void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
+  bus::Welcome welcome{.gateway_id = policy_.gateway_id};
+  if (hello.role != bus::Role::Worker) {
+    send(peer, welcome);
+    return;
+  }
+  std::unordered_set<std::int64_t> before;
+  if (Worker* old = pool_.find_by_id(hello.worker_id)) {
+    before = std::move(old->outstanding);
+    const bus::PeerId old_peer = old->peer;
+    pool_.remove(old_peer);
+  }
+  Worker& worker = pool_.add(peer, hello, clock_.mono());
+  for (auto& ref : hello.in_hand) {
+    Entry* e = find(ref);
+    const bool ours =
+        e && (e->state == State::MayRun || e->state == State::Running || e->state == State::Settling);
+    if (!ours) {
+      welcome.unwanted.push_back(std::move(ref));
+      continue;
+    }
+    e->peer = peer;
+    e->in_step = false;
+    e->listed = clock_.mono();
+    if (e->state == State::MayRun) e->state = State::Running;
+    if (e->state == State::Running) worker.outstanding.insert(e->q.turn_id);
+    before.erase(e->q.turn_id);
+    welcome.adopted.push_back(std::move(ref));
+  }
+  logger().info("Worker {} ({}, {}) joined, {} jobs in hand", worker.worker_id, worker.provider, worker.build,
+                welcome.adopted.size());
+  send(peer, welcome);
+  for (const std::int64_t turn_id : before) {
+    const auto it = entries_.find(turn_id);
+    if (it != entries_.end() && it->second.state == State::Running) requeue(it->second, false);
+  }
+  pump();
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::Beat beat) {
+  const Mono now = clock_.mono();
+  for (const auto& ref : beat.running) {
+    if (Entry* e = running(peer, ref)) e->listed = now;
+  }
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::Credit credit) {
+  Worker* worker = pool_.find(peer);
+  if (!worker) return;
+  worker->window = credit.window;
+  pump();
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::Accept accept) {
+  if (Entry* e = running(peer, accept.job)) e->listed = clock_.mono();
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
+  Entry* e = running(peer, chunk.job);
+  if (!e) return;
+  ++progress_;
+  e->listed = clock_.mono();
+  if (chunk.whole) {
+    e->in_step = true;
+    e->next_seq = chunk.seq + 1;
+    e->text_came = e->text_came || !chunk.text.empty();
+    events_.on_whole(e->q.turn_id, std::move(chunk.text));
+    return;
+  }
+  // A gap can only be healed by the whole text: from the worker after its next Hello, or in the result.
+  if (!e->in_step || chunk.seq != e->next_seq) {
+    e->in_step = false;
+    return;
+  }
+  ++e->next_seq;
+  e->text_came = true;
+  events_.on_text(e->q.turn_id, chunk.text);
+}
+
+/// Rule 4: applied by compare-and-set; a late or repeated result is answered `Committed` and ignored.
+void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
+  Entry* e = find(result.job);
+  if (e && e->state == State::Settling) return;  // answered when it is durable
+  if (!e || (e->state != State::Running && e->state != State::MayRun)) {
+    send(peer, bus::Committed{std::move(result.job)});
+    return;
+  }
+  release_credit(*e);
+  e->peer = peer;
+  events_.on_result(result, e->q.provider);
+  settle(*e, Settlement{.job = std::move(result.job),
+                        .provider = e->q.provider,
+                        .model = std::move(result.model),
+                        .text = with_ending(std::move(result.text), result.stop),
+                        .usage = result.usage,
+                        .request_id = std::move(result.request_id)});
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
+  Entry* e = find(failed.job);
+  if (e && e->state == State::Settling) return;
+  if (!e || (e->state != State::Running && e->state != State::MayRun)) {
+    send(peer, bus::Committed{std::move(failed.job)});
+    return;
+  }
+  release_credit(*e);
+  e->peer = peer;
+  events_.on_failure(failed, e->q.provider);
+  fail(*e, failed);
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::BlobGet get) {
+  bus::BlobPart part{.sha256 = get.sha256, .offset = get.offset};
+  if (!events_.blob || !events_.blob(get.sha256, get.offset, part)) part.missing = true;
+  send(peer, part);
+}
+
+void Dispatcher::on(const bus::PeerId& peer, bus::Goodbye) {
+  lose(peer, false);
+}
+
+}  // namespace katana::gateway

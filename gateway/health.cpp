@@ -1,0 +1,177 @@
+// What Gateway does as time goes by: ticks, the heartbeat file, draining, and its account of its own health.
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+#include <sys/stat.h>
+
+#include "common/log/log.hpp"
+#include "gateway/counters.hpp"
+#include "gateway/gateway.hpp"
+
+namespace katana::gateway {
+namespace {
+
+/// Trouble with polling that lasts this long is told; shorter ones heal by themselves.
+constexpr Millis kPollGrace{15'000};
+constexpr Millis kStoreGrace{10'000};
+/// The heartbeat file wants a poll attempt's end this recently: the poll's timeout, its stall limit, and some
+/// air.
+constexpr Millis kPollAttemptGrace{75'000};
+
+spdlog::logger& logger() {
+  static auto log = log::room("gateway");
+  return *log;
+}
+
+double seconds(Mono::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
+}  // namespace
+
+void Gateway::tick() {
+  dispatcher_->tick();
+  counters_->queue.set(static_cast<double>(dispatcher_->waiting()));
+  counters_->in_flight.set(static_cast<double>(dispatcher_->in_flight()));
+  counters_->outbox.set(static_cast<double>(outbox_->load().queue));
+  counters_->claude_workers.set(dispatcher_->pool().count("claude"));
+  counters_->openai_workers.set(dispatcher_->pool().count("openai"));
+  counters_->polling.set(poller_->active() ? 1 : 0);
+  check_drained();
+}
+
+void Gateway::arm_poller() {
+  const auto due = poller_->due();
+  if (!due) {
+    poll_timer_.reset();
+    return;
+  }
+  const auto wait = std::chrono::ceil<Millis>(*due - service_.clock().mono());
+  poll_timer_ = service_.loop().after(std::max(wait, Millis{0}), [this] { poller_->wake(); });
+}
+
+/// The sign of life that `katana check-heartbeat` reads: written only while there is progress, by rename, so
+/// that no reader meets half a file. A few bytes in the page cache every 5 s: not worth a thread.
+void Gateway::beat_file() {
+  if (!store_asked_) {
+    store_asked_ = true;
+    store_->ping(Done<Nothing>{.durable = [this](Result<Nothing> answer) {
+      store_asked_ = false;
+      if (answer) last_store_answer_ = service_.clock().mono();
+    }});
+  }
+  const Mono now = service_.clock().mono();
+  const bool polled = now - poller_->last_attempt_end() <= kPollAttemptGrace;
+  const bool stored = now - last_store_answer_ <= kStoreGrace;
+  if (!polled || !stored || settings_.heartbeat_file.empty()) return;
+  const std::string part = settings_.heartbeat_file + ".new";
+  {
+    std::ofstream file(part, std::ios::trunc);
+    file << to_unix(service_.clock().wall()) << '\n';
+    if (!file) {
+      logger().error("The heartbeat file can't be written: {}; is its directory writable for this user?",
+                     part);
+      return;
+    }
+  }
+  ::chmod(part.c_str(), 0644);
+  if (std::rename(part.c_str(), settings_.heartbeat_file.c_str()) != 0) {
+    logger().error("The heartbeat file can't be put in place: {}", settings_.heartbeat_file);
+  }
+}
+
+void Gateway::prune() {
+  store_->prune(service_.clock().wall(), settings_.retention,
+                Done<std::uint64_t>{.durable = [](Result<std::uint64_t> n) {
+                  if (n && *n > 0) logger().info("Retention: {} rows removed", *n);
+                  if (!n) logger().error("Retention: {}", n.error().detail);
+                }});
+}
+
+std::string Gateway::unhealthy_reason() const {
+  const Mono now = service_.clock().mono();
+  if (!poller_) return "starting";
+  if (now - last_store_answer_ > kStoreGrace) {
+    return "the store has not answered for " +
+           std::to_string(static_cast<int>(seconds(now - last_store_answer_))) + " s";
+  }
+  const auto since = poller_->trouble_since();
+  if (since && (now - *since > kPollGrace || poller_->trouble().find("(40") != std::string::npos))
+    return poller_->trouble();
+  if (outbox_->load().held)
+    return "Telegram refuses the token; set KATANA_TELEGRAM_TOKEN to the one from @BotFather";
+  return {};
+}
+
+void Gateway::drain() {
+  draining_ = true;
+  logger().info("Stopping: polling ends");
+  poller_->stop();
+  dispatcher_->drain();
+  logger().info("Stopping: {} answers are being written, {} questions wait and stay in the store",
+                dispatcher_->in_flight(), dispatcher_->waiting());
+  check_drained();
+}
+
+void Gateway::check_drained() {
+  if (!draining_ || outbox_awaited_ || dispatcher_->in_flight() > 0) return;
+  outbox_awaited_ = true;
+  outbox_->when_idle([this] { service_.drained(); });
+}
+
+void Gateway::stop() {
+  tick_timer_.reset();
+  beat_file_timer_.reset();
+  poll_timer_.reset();
+  prune_timer_.reset();
+  introduce_timer_.reset();
+  introduce_call_.cancel();
+  press_calls_.clear();
+  if (outbox_) outbox_->stop();
+  control_.reset();
+  bus_.reset();
+  poller_.reset();
+  inbox_.reset();
+  store_.reset();  // drains what it was given
+  logger().info("Stopping: the store is closed");
+}
+
+void Gateway::reload() {
+  logger().info("Reload: polling and sending are tried again");
+  if (poller_) poller_->retry_now();
+  if (outbox_) outbox_->resume();
+}
+
+void Gateway::report(bus::Heartbeat& beat) {
+  if (!outbox_ || !dispatcher_) return;
+  const OutboxLoad load = outbox_->load();
+  beat.progress = dispatcher_->progress() + load.calls + (poller_ ? poller_->polls() : 0);
+  beat.queue = dispatcher_->waiting() + load.queue;
+  beat.in_flight = dispatcher_->in_flight() + load.in_flight;
+  beat.oldest_wait_ms = static_cast<std::uint64_t>(load.oldest_wait.count());
+  beat.last_error = last_error_;
+  beat.unhealthy_reason = unhealthy_reason();
+  beat.healthy = beat.unhealthy_reason.empty();
+}
+
+std::string Gateway::health_json() const {
+  const Mono now = service_.clock().mono();
+  nlohmann::json j;
+  j["polling_active"] = poller_ && poller_->active();
+  j["polling_trouble"] = poller_ ? poller_->trouble() : "";
+  j["seconds_since_last_poll"] = poller_ && poller_->last_success()
+                                     ? nlohmann::json(seconds(now - *poller_->last_success()))
+                                     : nlohmann::json(nullptr);
+  j["seconds_since_last_answer"] =
+      last_answer_ ? nlohmann::json(seconds(now - *last_answer_)) : nlohmann::json(nullptr);
+  j["store"] = now - last_store_answer_ <= kStoreGrace ? "ok" : "no answer";
+  j["workers"] = {{"claude", dispatcher_ ? dispatcher_->pool().count("claude") : 0},
+                  {"openai", dispatcher_ ? dispatcher_->pool().count("openai") : 0}};
+  j["jobs_waiting"] = dispatcher_ ? dispatcher_->waiting() : 0;
+  j["jobs_in_flight"] = dispatcher_ ? dispatcher_->in_flight() : 0;
+  return j.dump();
+}
+
+}  // namespace katana::gateway

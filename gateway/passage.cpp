@@ -1,0 +1,156 @@
+// The way of a question through the rooms: what Gateway does with what each of them says.
+#include <utility>
+
+#include "common/log/log.hpp"
+#include "gateway/chat/phrases.hpp"
+#include "gateway/counters.hpp"
+#include "gateway/gateway.hpp"
+
+namespace katana::gateway {
+namespace {
+
+spdlog::logger& logger() {
+  static auto log = log::room("gateway");
+  return *log;
+}
+
+double seconds(Mono::duration d) {
+  return std::chrono::duration<double>(d).count();
+}
+
+}  // namespace
+
+InboxEvents Gateway::inbox_events() {
+  return InboxEvents{
+      .on_applied = [this](const Opened& o) { dispatch(o); },
+      .on_durable = [this](const Opened& o) { show(o); },
+      .on_lost =
+          [this](const Opened& o) {
+            dispatcher_->drop(o.turn.turn_id);
+            early_text_.erase(o.turn.turn_id);
+            asked_at_.erase(o.turn.turn_id);
+          },
+      .on_reply = [this](ChatKey chat, std::int64_t id,
+                         Reply reply) { outbox_->reply(chat, id, std::move(reply)); },
+      .on_press = [this](const std::string& id, const std::string& text) { press_answered(id, text); },
+      .on_again =
+          [this](std::int64_t id) {
+            if (!outbox_->again(id))
+              logger().info("A button asks for message {} again, which nothing is known of", id);
+          },
+      .on_stop =
+          [this](ChatKey chat) {
+            if (dispatcher_->cancel(chat)) return;
+            store_->add_reply(chat, Reply{.text = phrases::nothing_to_stop()},
+                              Done<std::int64_t>{.durable = [this, chat](Result<std::int64_t> id) {
+                                if (id) outbox_->reply(chat, *id, Reply{.text = phrases::nothing_to_stop()});
+                              }});
+          },
+      .on_chat_gone =
+          [](std::int64_t chat) { logger().info("Chat {}: the bot was removed or blocked", chat); },
+      .on_ignored = [this](const std::string& why) { counters_->ignored(why); },
+      .on_duplicate = [this] { counters_->duplicates.add(); },
+      .refuse = {}};
+}
+
+void Gateway::dispatch(const Opened& o) {
+  counters_->questions.add();
+  asked_at_[o.turn.turn_id] = service_.clock().mono();
+  early_text_[o.turn.turn_id];
+  const ChatChoice choice = offer_.resolve(o.turn.choice);
+  dispatcher_->add(Question{.turn_id = o.turn.turn_id,
+                            .chat = o.chat,
+                            .job = {o.turn.job_id, 1},
+                            .provider = choice.provider,
+                            .model = choice.model});
+}
+
+void Gateway::show(const Opened& o) {
+  outbox_->open(AnswerSlot{.turn_id = o.turn.turn_id,
+                           .job_id = o.turn.job_id,
+                           .chat = o.chat,
+                           .question_id = o.question_id,
+                           .group = o.group,
+                           .parts = {AnswerPart{.outbox_id = o.turn.placeholder_id}}});
+  const auto early = early_text_.extract(o.turn.turn_id);
+  if (early && !early.mapped().empty()) outbox_->grow(o.turn.turn_id, early.mapped());
+}
+
+DispatchEvents Gateway::dispatch_events() {
+  return DispatchEvents{
+      .on_text =
+          [this](std::int64_t turn, std::string_view piece) {
+            const auto early = early_text_.find(turn);
+            early == early_text_.end() ? outbox_->grow(turn, piece)
+                                       : static_cast<void>(early->second.append(piece));
+          },
+      .on_whole =
+          [this](std::int64_t turn, std::string whole) {
+            const auto early = early_text_.find(turn);
+            early == early_text_.end() ? outbox_->replace(turn, whole)
+                                       : static_cast<void>(early->second = std::move(whole));
+          },
+      .on_restart =
+          [this](std::int64_t turn) {
+            const auto early = early_text_.find(turn);
+            early == early_text_.end() ? outbox_->restart(turn) : early->second.clear();
+          },
+      .on_settled = [this](std::int64_t turn,
+                           std::string text) { outbox_->finish(turn, FinalText{.text = std::move(text)}); },
+      .on_result =
+          [](const bus::JobResult& r, const std::string& provider) {
+            logger().info("Job {}: answered by {} ({}), {} characters, {} + {} tokens, {} ms", r.job.job_id,
+                          provider, r.model, r.text.size(), r.usage.input_tokens, r.usage.output_tokens,
+                          r.upstream_ms);
+          },
+      .on_failure =
+          [this](const bus::JobFailed& f, const std::string& provider) {
+            counters_->failed(to_string(f.error.code));
+            if (f.error.code == Code::Cancelled)
+              return logger().info("Job {}: stopped by its user", f.job.job_id);
+            last_error_ = provider + ": " + std::string(to_string(f.error.code));
+            logger().error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
+                           f.error.detail);
+          },
+      .blob = {}};
+}
+
+OutboxEvents Gateway::outbox_events() {
+  return OutboxEvents{
+      .on_delivered = [this](std::int64_t turn,
+                             const std::string& abandoned) { on_delivered(turn, abandoned); },
+      .on_first_text = {},
+      .on_reply_done = [this](std::int64_t, const std::string&) { check_drained(); },
+      .on_chat_gone =
+          [](std::int64_t chat) { logger().info("Chat {}: nothing can be sent there any more", chat); },
+      .on_migrated = [](std::int64_t from, std::int64_t to) { logger().info("Chat {} is now {}", from, to); },
+      .on_error =
+          [this](const Error& error, std::string_view doing) {
+            counters_->telegram_errors.add();
+            last_error_ = std::string(doing) + ": " + std::string(to_string(error.code));
+            logger().warn("Telegram, {}: {}: {}", doing, to_string(error.code), error.detail);
+          }};
+}
+
+void Gateway::on_delivered(std::int64_t turn_id, const std::string& abandoned) {
+  const auto asked = asked_at_.extract(turn_id);
+  if (abandoned.empty()) {
+    last_answer_ = service_.clock().mono();
+    ++counters_->answered;
+    counters_->delivered.add();
+    if (asked) counters_->answer_seconds.observe(seconds(*last_answer_ - asked.mapped()));
+  } else {
+    counters_->abandoned.add();
+    logger().warn("Turn {}: its answer could not be shown: {}", turn_id, abandoned);
+  }
+  check_drained();
+}
+
+void Gateway::press_answered(const std::string& press_id, const std::string& text) {
+  const std::uint64_t n = next_press_++;
+  press_calls_[n] = api_->answer_callback(press_id, text, [this, n](telegram::ApiResult<bool>) {
+    service_.loop().later([this, n] { press_calls_.erase(n); });
+  });
+}
+
+}  // namespace katana::gateway
