@@ -34,6 +34,7 @@ struct Gateway::Counters {
   service::Histogram answer_seconds;
   service::Gauge queue, in_flight, outbox, claude_workers, openai_workers, polling;
   std::uint64_t answered = 0;
+  std::uint64_t failed_polls = 0;  ///< as many of the poller's failures are in `telegram_errors`
 
   void ignored(const std::string& why) {
     metrics

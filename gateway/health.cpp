@@ -39,6 +39,8 @@ void Gateway::tick() {
   counters_->claude_workers.set(dispatcher_->pool().count("claude"));
   counters_->openai_workers.set(dispatcher_->pool().count("openai"));
   counters_->polling.set(poller_->active() ? 1 : 0);
+  counters_->telegram_errors.add(static_cast<double>(poller_->failures() - counters_->failed_polls));
+  counters_->failed_polls = poller_->failures();
   check_drained();
 }
 

@@ -89,7 +89,6 @@ void Poller::commit(std::vector<Update> updates) {
   events_.accept(std::move(updates), [this, next](Result<void> committed) {
     if (state_ != State::Committing) return;
     if (!committed) {
-      ++failures_;
       return wait(backoff_.next(random_u64()), "the store refuses updates (" + committed.error().detail +
                                                    "); Telegram keeps them meanwhile");
     }

@@ -45,6 +45,7 @@ class Poller {
   [[nodiscard]] std::optional<Mono> last_success() const { return last_success_; }
   [[nodiscard]] Mono last_attempt_end() const { return last_attempt_end_; }
   [[nodiscard]] std::uint64_t polls() const { return polls_; }
+  /// Polls that Telegram, or the way to it, let fail.
   [[nodiscard]] std::uint64_t failures() const { return failures_; }
 
  private:

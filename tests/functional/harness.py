@@ -19,7 +19,8 @@ import urllib.parse
 import urllib.request
 
 BIN = pathlib.Path(os.environ.get("KATANA_BIN", "build/bin")).resolve()
-LIMIT = 60.0  # seconds that anything may take before it counts as not happening
+# seconds that anything may take before it counts as not happening
+LIMIT = float(os.environ.get("KATANA_TESTS_LIMIT", "60"))
 USERS_TOKEN = "100000001:TESTS-users-bot-token-0000000000000"
 ALERT_TOKEN = "100000002:TESTS-alert-bot-token-0000000000000"
 OPS_CHAT = 2000
@@ -123,6 +124,16 @@ class Sandbox(Process):
                                     timeout=LIMIT) as answer:
             return answer.read().decode()
 
+    def telegram(self, method, token=USERS_TOKEN, **parameters):
+        """A call to the Bot API as any other program would make it; the answer, good or not."""
+        request = urllib.request.Request(f"{self.url}/bot{token}/{method}", json.dumps(parameters).encode(),
+                                         {"Content-Type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=LIMIT) as answer:
+                return json.loads(answer.read())
+        except urllib.error.HTTPError as error:
+            return json.loads(error.read())
+
     def say(self, text, chat=USER, **more):
         return self.post("say", chat=chat, text=text, **more)
 
@@ -215,6 +226,16 @@ class Deployment:
         self.wait_ready()
         return self.katana
 
+    def serve(self, *workers):
+        """The gateway and these workers (`claude`, `openai`) alone, without `katana up`, ready."""
+        (self.directory / "state").mkdir(mode=0o700, exist_ok=True)
+        (self.directory / "run").mkdir(mode=0o700, exist_ok=True)
+        gateway = self.start("katana-gateway")
+        for worker in workers or ("claude", "openai"):
+            self.start(f"katana-{worker}")
+        self.wait_ready(workers or ("claude", "openai"))
+        return gateway
+
     def wait_ready(self, workers=("claude", "openai")):
         def ready():
             if getattr(self, "katana", None) and self.katana.popen.poll() is not None:
@@ -228,6 +249,12 @@ class Deployment:
     def health(self):
         status, text = http_get(f"http://{self.gateway_http}/health")
         return status, json.loads(text)
+
+    def metric(self, name):
+        """The gateway's sum over all series of a metric, or of the one series that is named with its labels."""
+        lines = http_get(f"http://{self.gateway_http}/metrics")[1].splitlines()
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines
+                   if line.startswith((name + " ", name + "{") if "{" not in name else name + " "))
 
     def status(self):
         return json.loads(http_get(f"http://{self.watchdog_http}/api/status")[1])
