@@ -115,7 +115,8 @@ Result<void> Service::Impl::open_outside() {
     log->info("Serving /live /health /ready /metrics on port {}", server->port());
   }
   if (!identity.watch_endpoint.empty()) {
-    auto sink = bus.connect_heartbeats(identity.watch_endpoint);
+    // A watchdog that begins to listen hears at once how it is: what was said before it came is lost.
+    auto sink = bus.connect_heartbeats(identity.watch_endpoint, [this] { publish(true); });
     if (!sink) return katana::fail(with_context(sink.error(), "connecting to the watchdog"));
     beats = std::move(*sink);
   }
@@ -127,8 +128,10 @@ void Service::Impl::watch_signals() {
     handles.push_back(loop.on_signal(signo, [this](int s) { on_stop_signal(s); }));
   }
   handles.push_back(loop.on_signal(SIGHUP, [this](int) {
-    log->info("SIGHUP received: {}",
-              hooks.reload ? "reading files and tables again" : "nothing to read again");
+    log->info("SIGHUP received: reading files and tables again");
+    if (auto read = bus.reload_keys(); !read) {
+      log->error("The keys stay as they were: {}", read.error().detail);
+    }
     if (hooks.reload) hooks.reload();
   }));
 }
