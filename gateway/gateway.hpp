@@ -53,6 +53,8 @@ class Gateway {
   OutboxEvents outbox_events();
   void dispatch(const Opened& opened);
   void show(const Opened& opened);
+  /// Where an answer's text gathers until its turn is durable; null from then on.
+  std::string* early_text(std::int64_t turn_id);
   void on_delivered(std::int64_t turn_id, const std::string& abandoned);
   void press_answered(const std::string& press_id, const std::string& text);
 

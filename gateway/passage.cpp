@@ -76,24 +76,36 @@ void Gateway::show(const Opened& o) {
   if (early && !early.mapped().empty()) outbox_->grow(o.turn.turn_id, early.mapped());
 }
 
+std::string* Gateway::early_text(std::int64_t turn_id) {
+  const auto early = early_text_.find(turn_id);
+  return early == early_text_.end() ? nullptr : &early->second;
+}
+
 DispatchEvents Gateway::dispatch_events() {
   return DispatchEvents{
       .on_text =
           [this](std::int64_t turn, std::string_view piece) {
-            const auto early = early_text_.find(turn);
-            early == early_text_.end() ? outbox_->grow(turn, piece)
-                                       : static_cast<void>(early->second.append(piece));
+            if (std::string* early = early_text(turn)) {
+              early->append(piece);
+            } else {
+              outbox_->grow(turn, piece);
+            }
           },
       .on_whole =
           [this](std::int64_t turn, std::string whole) {
-            const auto early = early_text_.find(turn);
-            early == early_text_.end() ? outbox_->replace(turn, whole)
-                                       : static_cast<void>(early->second = std::move(whole));
+            if (std::string* early = early_text(turn)) {
+              *early = std::move(whole);
+            } else {
+              outbox_->replace(turn, whole);
+            }
           },
       .on_restart =
           [this](std::int64_t turn) {
-            const auto early = early_text_.find(turn);
-            early == early_text_.end() ? outbox_->restart(turn) : early->second.clear();
+            if (std::string* early = early_text(turn)) {
+              early->clear();
+            } else {
+              outbox_->restart(turn);
+            }
           },
       .on_settled = [this](std::int64_t turn,
                            std::string text) { outbox_->finish(turn, FinalText{.text = std::move(text)}); },

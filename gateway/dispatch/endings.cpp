@@ -1,11 +1,10 @@
 // The part of Dispatcher that ends a job, or begins it again elsewhere.
-#include "gateway/dispatch/dispatcher.hpp"
-
 #include <algorithm>
 #include <utility>
 
 #include "common/log/log.hpp"
 #include "gateway/chat/phrases.hpp"
+#include "gateway/dispatch/dispatcher.hpp"
 
 namespace katana::gateway {
 namespace {

@@ -1,10 +1,9 @@
 // The part of Dispatcher that hears its workers: proto/README.md numbers the rules.
-#include "gateway/dispatch/dispatcher.hpp"
-
 #include <utility>
 
 #include "common/log/log.hpp"
 #include "gateway/chat/phrases.hpp"
+#include "gateway/dispatch/dispatcher.hpp"
 
 namespace katana::gateway {
 namespace {
