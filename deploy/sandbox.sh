@@ -23,7 +23,8 @@ run_in_sandbox() {
   url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$ready")
   smtp=$(sed -n 's/.*"smtp":\([0-9]*\).*/\1/p' "$ready")
 
-  export KATANA_STATE_DIR=$state KATANA_RUN_DIR=$state/run
+  # The run directory is the usual one of `katana up` here, so that `katana status` and the others find it.
+  export KATANA_STATE_DIR=$state KATANA_RUN_DIR=$PWD/state/run
   export KATANA_TELEGRAM_TOKEN=$users_token TELEGRAM_ALERT_BOT_TOKEN=$alert_token TELEGRAM_ALERT_CHAT_ID=2000
   export KATANA_TELEGRAM_API_URL=$url ANTHROPIC_BASE_URL=$url/anthropic OPENAI_BASE_URL=$url/openai/v1
   export ANTHROPIC_API_KEY=sandbox-key-for-anthropic OPENAI_API_KEY=sandbox-key-for-openai OPENAI_API=responses
