@@ -181,6 +181,8 @@ struct UpdateParser::Impl {
 
   Result<dom::element> parse(std::string_view json) {
     if (json.size() > kMaxBatchBytes) return fail(Code::Malformed, "answer of getUpdates is over 8 MiB");
+    // Nothing may come without an address either, which simdjson would copy from.
+    if (json.empty()) return fail(Code::Malformed, "updates are not JSON: there is nothing");
     dom::element root;
     if (const auto error = parser.parse(json.data(), json.size()).get(root)) {
       return fail(Code::Malformed, std::string("updates are not JSON: ") + simdjson::error_message(error));
