@@ -38,7 +38,8 @@ build_jobs() {
   if [ "$by_memory" -lt "$cores" ]; then printf '%s' "$by_memory"; else printf '%s' "$cores"; fi
 }
 
-# build PRESET [TARGET …]: configures and builds; prints only what went wrong.
+# build PRESET [TARGET …]: configures and builds; prints only what went wrong. Run from the tree's top. ccache hashes paths
+# relative to it, so that another clone finds what this one has compiled.
 build() {
   local preset=$1 log
   shift
@@ -47,7 +48,7 @@ build() {
     cat "$log" >&2; rm -f "$log"
     die "Configuring ($preset) failed; the reason stands above."
   fi
-  if ! cmake --build --preset "$preset" --parallel "$(build_jobs)" ${1:+--target "$@"} >"$log" 2>&1; then
+  if ! CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 cmake --build --preset "$preset" --parallel "$(build_jobs)" ${1:+--target "$@"} >"$log" 2>&1; then
     grep -vE '^\[[0-9]+/[0-9]+\] (Building|Linking)' "$log" | tail -n 80 >&2; rm -f "$log"
     die "Building ($preset) failed; the reason stands above."
   fi
