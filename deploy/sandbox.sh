@@ -10,16 +10,18 @@ run_in_sandbox() {
   chmod 700 "$state"
   ready=$state/sandbox.json
   rm -f "$ready"
-  sandbox_pid= katana_pid= stopping=no
+  sandbox_pid= katana_pid= chat_pid= stopping=no
 
   # Sessions of their own: a Ctrl-C reaches this script alone, which then stops them in order.
   # --any-chat: the ops chat exists without anybody having opened it.
   setsid "$bin/katana-sandbox" --any-chat --token "$users_token" --token "$alert_token" --ready-file "$ready" \
     >"$state/sandbox.log" 2>&1 &
   sandbox_pid=$!
-  trap 'stop_sandbox' EXIT
-  trap 'stopping=yes; [ -z "$katana_pid" ] || kill -TERM "$katana_pid" 2>/dev/null || true' INT TERM HUP
-  wait_for_file "$ready" "$sandbox_pid" || die "The sandbox did not start; see $state/sandbox.log"
+  trap 'end "$sandbox_pid"' EXIT
+  trap 'stop' HUP
+  trap 'stop again' INT TERM
+  wait_for_file "$ready" "$sandbox_pid" || [ "$stopping" = yes ] || die "The sandbox did not start; see $state/sandbox.log"
+  [ "$stopping" = no ] || exit 0
   url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$ready")
   smtp=$(sed -n 's/.*"smtp":\([0-9]*\).*/\1/p' "$ready")
 
@@ -36,26 +38,40 @@ run_in_sandbox() {
   say "  Chat page:    $url/?chat=1000"
   say "  Status page:  http://${KATANA_WATCHDOG_HTTP:-127.0.0.1:9780}/"
   say "  Health:       http://${KATANA_GATEWAY_HTTP:-127.0.0.1:9710}/health"
-  say "To serve a real bot: $bin/katana init, then deploy/run.sh again. To make it permanent: \"Keep it running\" in README.md."
+  say "To serve a real bot: $bin/katana init, then deploy/run.sh again."
+  say "To make it permanent: see \"Keep it running\" in README.md."
   say
 
   if [ "$chat" = yes ] && [ -t 0 ] && [ -t 1 ]; then
-    say "The log is in $state/katana.log. Write a message; /openai and /claude change who answers; Ctrl-C ends."
-    setsid "$bin/katana" up "$@" >"$state/katana.log" 2>&1 &
-    katana_pid=$!
-    "$bin/katana-sandbox" chat --url "$url" --chat 1000 || true
-    [ "$stopping" = yes ] || kill -TERM "$katana_pid" 2>/dev/null || true
+    chat_beside_katana "$state/katana.log" "$@"
   else
     setsid "$bin/katana" up "$@" &
     katana_pid=$!
   fi
-  # A signal ends `wait` early: wait again until the process itself has ended.
   local status=0
-  while kill -0 "$katana_pid" 2>/dev/null; do
-    status=0
-    wait "$katana_pid" || status=$?
-  done
+  wait_for_end "$katana_pid" || status=$?
   exit "$status"
+}
+
+# The chat runs in the background, with this terminal as its input, so that a signal to this script is heard at once.
+# Whichever of the two ends first ends the other.
+chat_beside_katana() {
+  local log=$1 terminal
+  shift
+  say "Write a message; /openai and /claude change who answers; Ctrl-C ends. The log is in $log"
+  say
+  terminal=$(stty -g)
+  setsid "$bin/katana" up "$@" >"$log" 2>&1 &
+  katana_pid=$!
+  "$bin/katana-sandbox" chat --url "$url" --chat 1000 --while "$katana_pid" <&0 &
+  chat_pid=$!
+  wait_for_end "$chat_pid" || true
+  stty "$terminal" 2>/dev/null || true
+  if [ "$stopping" = no ] && ! kill -0 "$katana_pid" 2>/dev/null; then
+    say "Katana has ended; its last words:"
+    tail -n 5 "$log"
+  fi
+  stop
 }
 
 wait_for_file() {
@@ -68,6 +84,21 @@ wait_for_file() {
   done
 }
 
-stop_sandbox() {
-  [ -z "$sandbox_pid" ] || kill -TERM "$sandbox_pid" 2>/dev/null || true
+# Its status. `wait` alone would not do: when a closed terminal's signal and the child's end come together, the one of
+# bash 5.2 sleeps on.
+wait_for_end() {
+  while kill -0 "$1" 2>/dev/null; do sleep 0.2; done
+  wait "$1"
+}
+
+# Once, however many reasons there are; a second signal from a person hurries.
+stop() {
+  [ "$stopping" = no ] || [ "${1:-}" = again ] || return 0
+  stopping=yes
+  end "$chat_pid"
+  end "$katana_pid"
+}
+
+end() {
+  [ -z "$1" ] || kill -TERM "$1" 2>/dev/null || true
 }

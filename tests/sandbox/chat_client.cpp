@@ -258,6 +258,15 @@ int run_chat(const ChatOptions& options) {
   std::signal(SIGPIPE, SIG_IGN);
   Loop loop;
   int status = 0;
+  std::string why = "the sandbox at " + options.url + " is not there (any more)";
+  std::unique_ptr<Companion> companion;
+  if (options.companion > 0) {
+    companion = std::make_unique<Companion>(loop, options.companion, [&] {
+      status = 1;
+      why = "process " + std::to_string(options.companion) + " has ended";
+      loop.stop();
+    });
+  }
   {
     Terminal terminal;
     Chat chat(loop, options, place, terminal);
@@ -267,10 +276,9 @@ int run_chat(const ChatOptions& options) {
     });
     chat.start();
     loop.run();
-    status = chat.status();
+    status = std::max(status, chat.status());
   }
-  if (status != 0)
-    std::cerr << "katana-sandbox: the sandbox at " << options.url << " is not there (any more)\n";
+  if (status != 0) std::cerr << "katana-sandbox: " << why << '\n';
   return status;
 }
 

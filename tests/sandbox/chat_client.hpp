@@ -10,9 +10,11 @@ struct ChatOptions {
   std::int64_t chat = 1000;
   std::int64_t user = 0;  ///< 0: the chat's own id
   std::string name = "You";
+  int companion = 0;  ///< a process without which there is nobody to talk with; 0: none
 };
 
-/// A chat in this terminal until the person leaves (0) or the sandbox does (1). Throws on a bad option.
+/// A chat in this terminal until the person leaves (0) or the sandbox or the companion does (1). Throws on a
+/// bad option.
 int run_chat(const ChatOptions& options);
 
 }  // namespace sandbox

@@ -176,6 +176,7 @@ int main(int argc, char** argv) {
   chat->add_option("--chat", chat_options.chat, "which chat")->capture_default_str();
   chat->add_option("--user", chat_options.user, "who is talking (the chat's own id)");
   chat->add_option("--name", chat_options.name, "first name of who is talking")->capture_default_str();
+  chat->add_option("--while", chat_options.companion, "process id: end when that process ends");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

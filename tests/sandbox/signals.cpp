@@ -1,6 +1,10 @@
 #include "signals.hpp"
 
+#include <stdexcept>
+#include <string>
+
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace sandbox {
@@ -26,6 +30,17 @@ void Signals::on_ready(std::uint32_t) {
   signalfd_siginfo info{};
   while (::read(fd_, &info, sizeof info) == sizeof info)
     came_(static_cast<int>(info.ssi_signo));
+}
+
+Companion::Companion(Loop& loop, int pid, std::function<void()> ended)
+    : loop_(loop), ended_(std::move(ended)), fd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {
+  if (fd_ < 0) throw std::runtime_error("there is no process " + std::to_string(pid));
+  loop_.watch(fd_, 1, this);
+}
+
+Companion::~Companion() {
+  loop_.forget(fd_);
+  ::close(fd_);
 }
 
 }  // namespace sandbox

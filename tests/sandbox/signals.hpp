@@ -22,4 +22,17 @@ class Signals : public Watched {
   int fd_ = -1;
 };
 
+/// Tells when another process has ended. Throws when there is none of that id.
+class Companion : public Watched {
+ public:
+  Companion(Loop& loop, int pid, std::function<void()> ended);
+  ~Companion() override;
+  void on_ready(std::uint32_t) override { ended_(); }
+
+ private:
+  Loop& loop_;
+  std::function<void()> ended_;
+  int fd_;
+};
+
 }  // namespace sandbox
