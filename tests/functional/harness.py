@@ -226,6 +226,13 @@ class Deployment:
         self.wait_ready()
         return self.katana
 
+    def up_without_openai(self):
+        """`katana up` with one provider, ready."""
+        self.set(OPENAI_BASE_URL=None, OPENAI_API_KEY=None, OPENAI_API=None)
+        self.katana = self.start("katana", "up", name="katana")
+        self.wait_ready(("claude",))
+        return self.katana
+
     def serve(self, *workers):
         """The gateway and these workers (`claude`, `openai`) alone, without `katana up`, ready."""
         (self.directory / "state").mkdir(mode=0o700, exist_ok=True)
