@@ -37,7 +37,17 @@ Verdict by_watchdog(const std::string& json, const std::string& name) {
   return critical(seen.empty() ? name + ": the watchdog knows no such process" : seen);
 }
 
-Verdict by_proc(const std::string& name) {
+/// Another deployment on this machine has another run directory. Where that isn't told, it may be ours.
+bool of_deployment(const std::filesystem::path& process, const std::string& run_dir) {
+  std::ifstream file(process / "environ", std::ios::binary);
+  constexpr std::string_view kName = "KATANA_RUN_DIR=";
+  std::string entry;
+  while (std::getline(file, entry, '\0'))
+    if (entry.starts_with(kName)) return entry.substr(kName.size()) == run_dir;
+  return true;
+}
+
+Verdict by_proc(const std::string& name, const std::string& run_dir) {
   const std::string component = name.substr(0, name.find('-'));
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
@@ -45,7 +55,8 @@ Verdict by_proc(const std::string& name) {
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
     std::ifstream file(entry.path() / "comm");
     std::string comm;
-    if (std::getline(file, comm) && comm == ("katana-" + component).substr(0, 15))
+    if (std::getline(file, comm) && comm == ("katana-" + component).substr(0, 15) &&
+        of_deployment(entry.path(), run_dir))
       return {true, "OK: katana-" + component + " runs as process " + pid + " (the watchdog can't be asked)"};
   }
   return critical("no process katana-" + component + " runs here, and the watchdog can't be asked");
@@ -93,10 +104,10 @@ Verdict check_process(const config::Settings& settings, const std::string& name)
   if (name == "watchdog") {
     const auto answer = control::ask(settings.run_dir + "/watchdog.sock", {"incidents", {}}, Millis{5'000});
     if (answer) return {true, "OK: the watchdog answers"};
-    return by_proc(name);
+    return by_proc(name, settings.run_dir);
   }
   const auto answer = control::ask(settings.run_dir + "/watchdog.sock", {"status", {"json"}}, Millis{5'000});
-  return answer ? by_watchdog(answer->text, name) : by_proc(name);
+  return answer ? by_watchdog(answer->text, name) : by_proc(name, settings.run_dir);
 }
 
 }  // namespace katana::watchdog

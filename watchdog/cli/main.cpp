@@ -3,6 +3,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <functional>
 #include <string_view>
 
@@ -133,7 +134,8 @@ void add_gateway_verbs(Cli& cli) {
   });
   cli.verb("backup", "Writes a copy of the store",
            [&] {
-             return cli.ask("gateway", {"backup", {cli.name}});
+             // The gateway stands in another directory.
+             return cli.ask("gateway", {"backup", {std::filesystem::absolute(cli.name).string()}});
            })
       ->add_option("file", cli.name, "Where to")
       ->required()
