@@ -101,7 +101,11 @@ Result<void> Gateway::start() {
                          [this](std::vector<Update> updates, std::function<void(Result<void>)> then) {
                            inbox_->accept(std::move(updates), std::move(then));
                          },
-                     .changed = [this] { arm_poller(); }});
+                     .changed =
+                         [this] {
+                           arm_poller();
+                           if (poller_->polls() == 1) beat_file();  // the first sign of life at once
+                         }});
 
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/gateway.sock",
