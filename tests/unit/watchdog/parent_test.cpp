@@ -71,8 +71,11 @@ class ParentTest : public testing::Test {
 constexpr const char* kSleeper = "trap 'exit 0' TERM; echo started; while :; do sleep 0.05; done";
 
 TEST_F(ParentTest, StartsOnOrderCopiesOutputAndStopsEverything) {
-  const int status = run({script("gateway", "gateway", kSleeper)}, watchdog(),
-                         [&] { return read("seen").find("running gateway") != std::string::npos; });
+  const std::string sleeper =
+      "trap 'exit 0' TERM; echo started; echo > " + file("said") + "; while :; do sleep 0.05; done";
+  const int status = run({script("gateway", "gateway", sleeper)}, watchdog(), [&] {
+    return fs::exists(file("said")) && read("seen").find("running gateway") != std::string::npos;
+  });
   EXPECT_EQ(status, 0);
   const auto seen = read("seen");
   EXPECT_EQ(seen.rfind("wd plan gateway gateway\nwd begin\nwd running gateway ", 0), 0u) << seen;
