@@ -86,8 +86,9 @@ class Postfix:
         self._make()
         with open(self.dir / "stderr", "wb") as stderr:
             self.master = subprocess.Popen(
-                ["/usr/lib/postfix/sbin/master", "-c", self.dir / "etc", "-d"], stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
+                # It ends with us, however we end.
+                ["setpriv", "--pdeathsig", "TERM", "/usr/lib/postfix/sbin/master", "-c", self.dir / "etc", "-d"],
+                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
         try:
             eventually("Postfix greets", self._greets)
         except AssertionError as error:
