@@ -7,6 +7,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 [ "$(id -u)" -eq 0 ] || { echo "tests/deploy/fresh.sh needs root for debootstrap and chroot" >&2; exit 1; }
+command -v curl >/dev/null || { echo "curl is missing: apt-get install curl" >&2; exit 1; }
 command -v debootstrap >/dev/null || { echo "debootstrap is missing: apt-get install debootstrap" >&2; exit 1; }
 run_only=no
 [ "${1:-}" != --run-only ] || run_only=yes
@@ -16,8 +17,10 @@ pristine=$cache/bookworm.tar
 mkdir -p "$cache"
 tree=$(mktemp -d "$cache/tree.XXXXXX")
 mounted=()
+running=
 cleanup() {
   local m
+  [ -z "$running" ] || ! kill -TERM "$running" 2>/dev/null || wait "$running" || true
   for m in "${mounted[@]}"; do umount -l "$m" || true; done
   rm -rf --one-file-system "$tree"
 }
@@ -41,25 +44,30 @@ for f in /etc/apt/apt.conf.d/*proxy* /etc/apt/sources.list /etc/apt/sources.list
 done
 
 git clone -q --no-local . "$tree/katana"
-inside() {
-  env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb \
+# Becomes a shell command inside the tree; call it in a subshell. It execs, so a signal reaches the command itself.
+enter() {
+  exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb \
     ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
     ${npm_config_registry:+npm_config_registry="$npm_config_registry"} \
-    chroot "$tree" bash -c "cd /katana && $1"
+    chroot "$tree" bash -c "cd /katana && exec $1"
 }
 
 echo "== deploy/run.sh --no-chat"
-inside 'deploy/run.sh --no-chat >/run.log 2>&1 & pid=$!
-for i in $(seq 1 3600); do
-  if command -v curl >/dev/null && curl -fsS http://127.0.0.1:9710/health 2>/dev/null; then ok=yes; break; fi
-  kill -0 $pid 2>/dev/null || break
+(enter 'deploy/run.sh --no-chat') >"$tree/run.log" 2>&1 &
+running=$!
+# The tree has no curl and the network is this machine's: ask from outside.
+up=no
+for _ in $(seq 3600); do
+  kill -0 "$running" 2>/dev/null || break
+  if health=$(curl -fsS http://127.0.0.1:9710/health 2>/dev/null); then up=yes; break; fi
   sleep 1
 done
-echo
-[ "${ok:-}" = yes ] || { tail -n 40 /run.log; exit 1; }
-curl -fsS http://127.0.0.1:9710/metrics | grep -c ^katana_
-kill -TERM $pid; wait $pid'
+[ "$up" = yes ] || { tail -n 40 "$tree/run.log" >&2; echo "it did not come up" >&2; exit 1; }
+printf '%s\n' "$health"
+printf '%s metrics\n' "$(curl -fsS http://127.0.0.1:9710/metrics | grep -c '^katana_')"
+kill -TERM "$running"
+wait "$running" || { echo "it did not stop with status 0" >&2; exit 1; }
 
 [ "$run_only" = no ] || { echo "== done"; exit 0; }
 echo "== tests/run.sh"
-inside 'tests/run.sh'
+(enter 'tests/run.sh')
