@@ -8,7 +8,6 @@ import pathlib
 import pwd
 import grp
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -86,9 +85,12 @@ class Postfix:
         self._make()
         with open(self.dir / "stderr", "wb") as stderr:
             self.master = subprocess.Popen(
-                # It ends with us, however we end.
-                ["setpriv", "--pdeathsig", "TERM", "/usr/lib/postfix/sbin/master", "-c", self.dir / "etc", "-d"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
+                ["/usr/lib/postfix/sbin/master", "-c", self.dir / "etc", "-d"], stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL, stderr=stderr, start_new_session=True)
+        # Ends it when the pipe from us closes, so also when this test is killed. (A signal at our death wouldn't do:
+        # the kernel forgets it as soon as Postfix changes its user.)
+        self.guard = subprocess.Popen(["sh", "-c", "cat > /dev/null; kill $0", str(self.master.pid)], stdin=subprocess.PIPE,
+                                      stderr=subprocess.DEVNULL, start_new_session=True)
         try:
             eventually("Postfix greets", self._greets)
         except AssertionError as error:
@@ -146,11 +148,11 @@ class Postfix:
                 "ALERT_EMAIL_TO": f"operator@{DOMAIN}"}
 
     def close(self):
-        if self.master.poll() is None:
-            self.master.send_signal(signal.SIGTERM)
-            try:
-                self.master.wait(LIMIT)
-            except subprocess.TimeoutExpired:
-                self.master.kill()
-                self.master.wait()
+        self.guard.stdin.close()
+        try:
+            self.master.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            self.master.kill()
+            self.master.wait()
+        self.guard.wait()
         shutil.rmtree(self.dir, ignore_errors=True)
