@@ -58,6 +58,7 @@ void Poller::poll() {
   to(State::Polling);
   // While in trouble ask with a short wait, so that recovery shows at once instead of after a quiet 50 s.
   const Seconds timeout = last_success_ && trouble_.empty() ? kPollTimeout : Seconds{0};
+  waits_ = timeout > Seconds{0};
   call_ = api_.get_updates(offset_, kBatch, timeout,
                            [this](telegram::ApiResult<std::string> answer) { on_answer(std::move(answer)); });
 }
@@ -77,7 +78,8 @@ void Poller::on_answer(telegram::ApiResult<std::string> answer) {
   trouble_since_.reset();
   last_success_ = clock_.mono();
   backoff_.reset();
-  conflict_backoff_.reset();
+  // A short poll succeeds by ending the other poller's; only a long one that stands shows that we are alone.
+  if (waits_) conflict_backoff_.reset();
   if (updates->empty()) return poll();
   commit(std::move(*updates));
 }

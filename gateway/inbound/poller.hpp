@@ -65,6 +65,7 @@ class Poller {
   UpdateParser parser_;
   net::HttpCall call_;
   State state_ = State::Stopped;
+  bool waits_ = false;  ///< the poll under way is a long one
   std::optional<Mono> due_;
   std::int64_t offset_ = 0;
   Backoff backoff_{Millis{500}, Millis{30'000}};

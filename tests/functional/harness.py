@@ -98,13 +98,13 @@ class Process:
 class Sandbox(Process):
     """katana-sandbox and its control API."""
 
-    def __init__(self, directory, options=()):
+    def __init__(self, directory, options=(), http="127.0.0.1:0"):
         ready = directory / "sandbox.json"
         tls = directory / "tls"
         tls.mkdir()
         super().__init__(
             "sandbox",
-            [BIN / "katana-sandbox", "--http", "127.0.0.1:0", "--smtp", "127.0.0.1:0", "--smtps", "127.0.0.1:0",
+            [BIN / "katana-sandbox", "--http", http, "--smtp", "127.0.0.1:0", "--smtps", "127.0.0.1:0",
              "--ready-file", ready, "--tls-dir", tls, "--with-parent", "--token", USERS_TOKEN, "--token", ALERT_TOKEN, *options],
             {"PATH": os.environ["PATH"], **sanitizer_environment()}, directory)
         ports = json.loads(eventually("the sandbox is ready", lambda: ready.exists() and ready.read_text()))

@@ -134,6 +134,22 @@ TEST_F(PollerTest, BacksOffFromAnotherPollerAndSaysSo) {
   EXPECT_EQ(api.polls.size(), 1u);
 }
 
+TEST_F(PollerTest, StealsTheOtherPollersTurnEverMoreRarely) {
+  poller.start();
+  api.answer(updates({}));
+  Millis waited{0};
+  for (int i = 0; i < 6; ++i) {
+    api.answer(failure(Code::Rejected, Refusal::Conflict));
+    waited = std::chrono::duration_cast<Millis>(*poller.due() - clock.mono());
+    pass(waited);
+    api.answer(updates({}));  // the short poll that ended the other one's
+  }
+  EXPECT_GE(waited, Millis{30'000});
+  api.answer(updates({}));  // a long one that stood
+  api.answer(failure(Code::Rejected, Refusal::Conflict));
+  EXPECT_LE(*poller.due() - clock.mono(), Millis{5'000});
+}
+
 TEST_F(PollerTest, IsSilentOnceStopped) {
   poller.start();
   poller.stop();
