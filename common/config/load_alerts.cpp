@@ -80,6 +80,11 @@ void read_mail(Reader& in, Alerts& a) {
     in.problem("SMTP_URL",
                "not set, but ALERT_EMAIL_TO is; set it to the mail server, such as smtp://host:587");
   }
+  if (in.text("SMTP_URL") && !in.text("ALERT_EMAIL_TO")) {
+    in.problem(
+        "ALERT_EMAIL_TO",
+        "not set, but SMTP_URL is: no mail would be sent; set it to who is told, or take SMTP_URL out");
+  }
   if (!a.email_to.empty() && !in.text("ALERT_EMAIL_FROM")) {
     in.problem("ALERT_EMAIL_FROM", "not set, but ALERT_EMAIL_TO is; set it to the sender's address");
   }

@@ -147,12 +147,11 @@ Result<std::vector<std::int64_t>> parse_user_ids(std::string_view text) {
 }
 
 Result<std::string> parse_chat(std::string_view text) {
-  const bool channel =
-      text.size() > 1 && text.size() <= 64 && text.front() == '@' && all_of(text.substr(1), "_");
-  if (!channel && number<std::int64_t>(text).value_or(0) == 0) {
-    return bad(shown(text) + " is no chat id; give its number (groups are negative) or @channel");
-  }
-  return std::string(text);
+  if (number<std::int64_t>(text).value_or(0) != 0) return std::string(text);
+  return bad(
+      shown(text) +
+      " is no chat id; give its number (groups and channels have negative ones; katana init finds it, and "
+      "a bot answers /id with it)");
 }
 
 Result<std::map<std::string, int>> parse_expect(std::string_view text) {

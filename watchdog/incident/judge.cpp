@@ -52,6 +52,8 @@ bool Judge::wanted(const Change& change) const {
 }
 
 void Judge::changed(const Change& change, Now now) {
+  // Another process, another chance to become healthy.
+  if (change.to == State::Down || change.to == State::Starting) unhealthy_since_.erase(change.instance);
   switch (change.to) {
     case State::Hung:
     case State::Down:
@@ -110,6 +112,19 @@ void Judge::beat(const bus::Heartbeat& beat, Now now) {
   book_.open(std::move(report), now);
 }
 
+/// About a process that nobody waits for any more: others took its place, or its component is no longer
+/// expected (it may be an earlier run's incident, and the settings have changed).
+bool Judge::moot(const Report& report) const {
+  const auto about = [&](const char* kind) { return report.key.starts_with(kind); };
+  const bool process = about("process:") || about("setting:") || about("health:");
+  if ((!process && !about("expect:")) || expect_.empty() || report.component == "watchdog") return false;
+  const Member* m = process ? roster_.find(report.where) : nullptr;
+  if (m && (m->child || m->state != State::Down)) return false;
+  const auto it = expect_.find(report.component);
+  if (it == expect_.end()) return true;
+  return process && roster_.count_present(it->first) >= it->second;
+}
+
 void Judge::tick(const std::map<std::string, int>& missing, Now now) {
   for (const auto& [component, wanted_count] : expect_) {
     const std::string key = expect_key(component);
@@ -132,15 +147,9 @@ void Judge::tick(const std::map<std::string, int>& missing, Now now) {
                 effect_of(component)},
                now);
   }
-  // A lost process nobody waits for any more: others took its place, or it was dropped from the list.
   std::vector<std::string> over;
-  for (const auto& [key, incident] : book_.open_incidents()) {
-    if (!key.starts_with("process:") && !key.starts_with("setting:")) continue;
-    const Member* m = roster_.find(incident.report.where);
-    if (m && (m->child || m->state != State::Down)) continue;
-    const auto it = expect_.find(incident.report.component);
-    if (it != expect_.end() && roster_.count_present(it->first) >= it->second) over.push_back(key);
-  }
+  for (const auto& [key, incident] : book_.open_incidents())
+    if (moot(incident.report)) over.push_back(key);
   for (const std::string& key : over)
     book_.resolve(key, now);
 }
@@ -156,6 +165,7 @@ void Judge::refused(const std::string& component, const std::string& instance, c
 void Judge::off(const std::string& instance, Now now) {
   book_.resolve(setting_key(instance), now);
   book_.resolve(process_key(instance), now);
+  book_.resolve(health_key(instance), now);
 }
 
 void Judge::replaced(const std::string& how, Millis ago, Now now) {

@@ -35,6 +35,7 @@ class Judge {
  private:
   void down(const Change& change, Now now);
   [[nodiscard]] bool wanted(const Change& change) const;
+  [[nodiscard]] bool moot(const Report& report) const;
 
   Book& book_;
   const Roster& roster_;

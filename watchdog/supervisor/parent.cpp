@@ -82,6 +82,7 @@ int Parent::run() {
 // ---- processes ----
 
 void Parent::spawn(Process& p, int stdin_fd) {
+  p.started = clock_.mono();
   int ends[2] = {-1, -1};
   if (pipe2(ends, O_CLOEXEC) != 0)
     return log()->error("no pipe for {}: {}", p.program.name, std::strerror(errno));
@@ -98,7 +99,6 @@ void Parent::spawn(Process& p, int stdin_fd) {
   }
   p.child = std::move(*child);
   p.pid = p.child.pid();
-  p.started = clock_.mono();
   p.pipe = ends[0];
   p.pipe_watch = loop_.watch(p.pipe, loop::Io::Read, [this, &p](loop::Ready) { read_output(p); });
 }

@@ -68,6 +68,7 @@ Run Supervisor::exited(const std::string& name, const Ending& ending, Mono now) 
         child.started == Mono{} ? Millis{0} : std::chrono::duration_cast<Millis>(now - child.started);
     child.due = now + child.restart.next(lived, random_());
   }
+  child.started = {};  // a start that fails is no life of the one before
   child.ordered = child.hung = child.aborted = child.killed = child.was_ready = false;
   return child.run;
 }

@@ -392,9 +392,16 @@ TEST(Load, MailIsWhole) {
   EXPECT_TRUE(without("ALERT_EMAIL_FROM").starts_with("ALERT_EMAIL_FROM: not set, but ALERT_EMAIL_TO is"));
   EXPECT_EQ(without("SMTP_PASSWORD"), "SMTP_PASSWORD: not set, but SMTP_USER is; set both or neither");
   EXPECT_EQ(without("SMTP_USER"), "SMTP_USER: not set, but SMTP_PASSWORD is; set both or neither");
-  EXPECT_TRUE(good({{"SMTP_URL", "smtp://127.0.0.1:2525"}}).alerts.smtp_may_be_plain);
-  EXPECT_FALSE(good({{"SMTP_URL", "smtp://10.0.0.1:25"}}).alerts.smtp_may_be_plain);
-  EXPECT_FALSE(good({{"SMTP_URL", "smtps://127.0.0.1:465"}}).alerts.smtp_may_be_plain);
+  EXPECT_TRUE(without("ALERT_EMAIL_TO").starts_with("ALERT_EMAIL_TO: not set, but SMTP_URL is"));
+  const auto may_be_plain = [](const char* url) {
+    return good({{"SMTP_URL", url},
+                 {"ALERT_EMAIL_FROM", "a@example.org"},
+                 {"ALERT_EMAIL_TO", "b@example.org"}})
+        .alerts.smtp_may_be_plain;
+  };
+  EXPECT_TRUE(may_be_plain("smtp://127.0.0.1:2525"));
+  EXPECT_FALSE(may_be_plain("smtp://10.0.0.1:25"));
+  EXPECT_FALSE(may_be_plain("smtps://127.0.0.1:465"));
 }
 
 TEST(Load, StrayNamesAndPlainHttpWarn) {

@@ -153,6 +153,38 @@ TEST_F(JudgeTest, AChildThatNeverStartsForASettingIsToldOfOnce) {
   EXPECT_EQ(sent.size(), 1u);
 }
 
+TEST_F(JudgeTest, WhatNobodyExpectsAnyMoreIsOver) {
+  // As restored from the last run, in which there still was an OpenAI worker.
+  for (const char* key : {"process:openai-1", "setting:openai-1", "health:openai-1"})
+    book.open({key, Severity::Critical, "openai", "openai-1", key}, now());
+  book.open({"expect:openai", Severity::Critical, "openai", "openai", "1 of 1 expected"}, now());
+  pass(Millis{1'000}, {make("gateway"), make("claude-1")});
+  EXPECT_TRUE(book.open_incidents().empty());
+  EXPECT_EQ(sent.size(), 8u);
+}
+
+TEST_F(JudgeTest, ThePoorHealthOfAProcessThatWasReplacedIsOver) {
+  pass(Millis{5'000}, {make("gateway"), make("claude-a", false)});
+  ASSERT_EQ(sent.size(), 1u);
+  pass(Millis{10'000}, {make("gateway")});
+  EXPECT_TRUE(book.is_open("health:claude-a")) << "nobody took its place";
+  pass(Millis{2'000}, {make("gateway"), make("claude-b")});
+  EXPECT_TRUE(book.open_incidents().empty());
+}
+
+TEST_F(JudgeTest, ARestartedProcessGetsItsTimeToBecomeHealthy) {
+  tell(roster.launched("gateway", "gateway", 100, clock.mono()));
+  pass(Millis{2'000}, {make("gateway", false), make("claude-1")});
+  tell(roster.exited("gateway", 100, {1, 0}, clock.mono()));
+  clock.advance(Millis{2'000});
+  tell(roster.launched("gateway", "gateway", 101, clock.mono()));
+  auto fresh = make("gateway", false);
+  fresh.pid = 101;
+  fresh.process_id = "b";
+  hear(fresh);
+  EXPECT_FALSE(book.is_open("health:gateway"));
+}
+
 TEST_F(JudgeTest, ABadSettingAndAFailingChannelAreNamed) {
   judge.refused("claude", "claude-1", "ANTHROPIC_BASE_URL: not a URL\n", now());
   EXPECT_EQ(sent.back().title, "claude-1 does not start, a setting is wrong: ANTHROPIC_BASE_URL: not a URL");

@@ -74,6 +74,18 @@ TEST_F(SupervisorTest, AMinuteOfHealthForgives) {
   }
 }
 
+TEST_F(SupervisorTest, AStartThatFailsAfterALongLifeBacksOff) {
+  supervisor.orders(now);
+  bring_up("gateway");
+  now += Millis{3'600'000};
+  supervisor.exited("gateway", {1, 0}, now);
+  supervisor.orders(now);
+  // The program is gone: the parent says so at once, without a start in between.
+  supervisor.exited("gateway", {127, 0}, now);
+  const auto orders = supervisor.orders(now);
+  EXPECT_EQ(std::count(orders.begin(), orders.end(), start("gateway")), 0);
+}
+
 TEST_F(SupervisorTest, BadSettingsAndAProviderThatIsOffAreNotRestarted) {
   supervisor.orders(now);
   supervisor.running("gateway", 100, Millis{0}, now);
