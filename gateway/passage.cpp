@@ -49,8 +49,7 @@ InboxEvents Gateway::inbox_events() {
       .on_chat_gone =
           [](std::int64_t chat) { logger().info("Chat {}: the bot was removed or blocked", chat); },
       .on_ignored = [this](const std::string& why) { counters_->ignored(why); },
-      .on_duplicate = [this] { counters_->duplicates.add(); },
-      .refuse = {}};
+      .on_duplicate = [this] { counters_->duplicates.add(); }};
 }
 
 void Gateway::dispatch(const Opened& o) {

@@ -28,7 +28,7 @@ namespace katana::bus {
 // Source: zmq_getsockopt(3) on ZMQ_FD and ZMQ_EVENTS; libzmq's socket_base.cpp (process_commands) and
 // pipe.cpp.
 
-inline constexpr int kMessagesPerTurn = 256;
+inline constexpr int kMessagesPerTurn = 16;
 
 /// Looks after one ZeroMQ socket on the loop. Owned by the socket's end and gone before the socket; may be
 /// destroyed inside its own callbacks. Loop thread only.

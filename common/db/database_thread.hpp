@@ -40,7 +40,7 @@ class DatabaseThread {
  public:
   static constexpr std::size_t kGroup = 512;
   /// Operations run before their `applied` goes to the loop: a long group doesn't make its first ones wait.
-  static constexpr std::size_t kSlice = 64;
+  static constexpr std::size_t kSlice = 16;
   /// Quiet time after which upkeep is done.
   static constexpr Millis kQuiet{100};
 

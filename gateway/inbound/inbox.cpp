@@ -1,11 +1,16 @@
 #include "gateway/inbound/inbox.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "common/log/log.hpp"
 
 namespace katana::gateway {
 namespace {
+
+/// Updates that go to the store in one operation. A batch of 100 in one piece made every stage wait for the
+/// one before; in slices, workers have begun with the first questions while the last ones are stored.
+constexpr std::size_t kSlice = 16;
 
 spdlog::logger& logger() {
   static auto log = log::room("inbox");
@@ -31,9 +36,15 @@ ChatKey chat_of(const Update& u) {
 struct Inbox::Batch {
   std::vector<Update> updates;
   std::vector<ChatChoice> choices;  ///< one an update; filled for those that need it
+  std::size_t open = 0;             ///< slices that aren't durable yet
+  Result<void> outcome;             ///< the first failure among the slices
+  std::function<void(Result<void>)> then;
+};
+
+/// A part of a batch that is accepted in one store operation.
+struct Inbox::Slice {
   std::vector<Decision> decisions;
   std::vector<Accepted> dispatched;  ///< what `applied` brought, as far as it was dispatched on
-  std::function<void(Result<void>)> then;
 };
 
 Inbox::Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages,
@@ -60,64 +71,63 @@ void Inbox::gather_choices(std::shared_ptr<Batch> batch, std::size_t from) {
                   }});
     return;
   }
-  decide(batch);
-  commit(batch);
+  batch->open = (batch->updates.size() + kSlice - 1) / kSlice;
+  for (std::size_t i = 0; i < batch->updates.size(); i += kSlice) {
+    commit(decide(*batch, i, std::min(i + kSlice, batch->updates.size())), batch);
+  }
 }
 
-void Inbox::decide(const std::shared_ptr<Batch>& batch) {
+std::shared_ptr<Inbox::Slice> Inbox::decide(const Batch& batch, std::size_t from, std::size_t to) {
   const Wall now = clock_.wall();
-  batch->decisions.reserve(batch->updates.size());
-  for (std::size_t i = 0; i < batch->updates.size(); ++i) {
-    Decision d = chat_.decide(batch->updates[i], batch->choices[i], now);
-    log_incoming(batch->updates[i], d);
-    if (d.intake.prompt && events_.refuse) {
-      if (std::string why = events_.refuse(*d.intake.prompt); !why.empty()) {
-        d.intake.replies.push_back(Reply{.reply_to = d.intake.prompt->group ? d.intake.prompt->message_id : 0,
-                                         .text = std::move(why)});
-        d.intake.prompt.reset();
-        d.ignored = "budget";
-      }
-    }
+  auto slice = std::make_shared<Slice>();
+  slice->decisions.reserve(to - from);
+  for (std::size_t i = from; i < to; ++i) {
+    Decision d = chat_.decide(batch.updates[i], batch.choices[i], now);
+    log_incoming(batch.updates[i], d);
     if (d.knocked)
       store_.put_member(*d.knocked, {});  // committed no later than the reply that shows the code
-    batch->decisions.push_back(std::move(d));
+    slice->decisions.push_back(std::move(d));
   }
+  return slice;
 }
 
-void Inbox::commit(const std::shared_ptr<Batch>& batch) {
+void Inbox::commit(const std::shared_ptr<Slice>& slice, const std::shared_ptr<Batch>& batch) {
   std::vector<Intake> intakes;
-  intakes.reserve(batch->decisions.size());
-  for (const auto& d : batch->decisions)
+  intakes.reserve(slice->decisions.size());
+  for (const auto& d : slice->decisions)
     intakes.push_back(d.intake);
-  store_.accept(
-      std::move(intakes),
-      Done<std::vector<Accepted>>{
-          .applied = [this, batch](const Result<std::vector<Accepted>>& a) { applied(*batch, a); },
-          .durable = [this, batch](Result<std::vector<Accepted>> a) { durable(*batch, std::move(a)); }});
+  store_.accept(std::move(intakes),
+                Done<std::vector<Accepted>>{
+                    .applied = [this, slice](const Result<std::vector<Accepted>>& a) { applied(*slice, a); },
+                    .durable =
+                        [this, slice, batch](Result<std::vector<Accepted>> a) {
+                          durable(*slice, a);
+                          if (!a && batch->outcome) batch->outcome = fail(a.error());
+                          if (--batch->open == 0) batch->then(batch->outcome);
+                        }});
 }
 
-void Inbox::applied(Batch& batch, const Result<std::vector<Accepted>>& accepted) {
+void Inbox::applied(Slice& slice, const Result<std::vector<Accepted>>& accepted) {
   if (!accepted || last_commit_failed_) return;
-  batch.dispatched = *accepted;
+  slice.dispatched = *accepted;
   for (std::size_t i = 0; i < accepted->size(); ++i) {
-    if ((*accepted)[i].turn) events_.on_applied(opened(batch.decisions[i], (*accepted)[i]));
+    if ((*accepted)[i].turn) events_.on_applied(opened(slice.decisions[i], (*accepted)[i]));
   }
 }
 
-void Inbox::durable(Batch& batch, Result<std::vector<Accepted>> accepted) {
+void Inbox::durable(Slice& slice, const Result<std::vector<Accepted>>& accepted) {
   last_commit_failed_ = !accepted;
   if (!accepted) {
-    for (std::size_t i = 0; i < batch.dispatched.size(); ++i) {
-      if (batch.dispatched[i].turn) events_.on_lost(opened(batch.decisions[i], batch.dispatched[i]));
+    for (std::size_t i = 0; i < slice.dispatched.size(); ++i) {
+      if (slice.dispatched[i].turn) events_.on_lost(opened(slice.decisions[i], slice.dispatched[i]));
     }
-    return batch.then(fail(accepted.error()));
+    return;
   }
   for (std::size_t i = 0; i < accepted->size(); ++i) {
-    if (batch.dispatched.empty() && (*accepted)[i].turn)
-      events_.on_applied(opened(batch.decisions[i], (*accepted)[i]));
-    finish_one(batch.decisions[i], (*accepted)[i]);
+    if (slice.dispatched.empty() && (*accepted)[i].turn)
+      events_.on_applied(opened(slice.decisions[i], (*accepted)[i]));
+    finish_one(slice.decisions[i], (*accepted)[i]);
   }
-  batch.then({});
 }
 
 void Inbox::finish_one(const Decision& d, const Accepted& a) {

@@ -35,12 +35,10 @@ struct InboxEvents {
   std::function<void(std::int64_t chat_id)> on_chat_gone;
   std::function<void(const std::string& why)> on_ignored;  ///< for metrics: why an update came to nothing
   std::function<void()> on_duplicate;
-  /// A reason to refuse this question now (a spent budget), or empty. Asked once for each question.
-  std::function<std::string(const Prompt&)> refuse;
 };
 
-/// Takes batches of updates from poller or webhook: decides each by the rules of the chat, and has the whole
-/// batch committed in one store operation. Loop thread only; one batch at a time.
+/// Takes batches of updates from poller or webhook: decides each by the rules of the chat, and has them
+/// committed, a slice at a time. Loop thread only; one batch at a time.
 class Inbox {
  public:
   Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages,
@@ -51,11 +49,12 @@ class Inbox {
 
  private:
   struct Batch;
+  struct Slice;
   void gather_choices(std::shared_ptr<Batch> batch, std::size_t from);
-  void decide(const std::shared_ptr<Batch>& batch);
-  void commit(const std::shared_ptr<Batch>& batch);
-  void applied(Batch& batch, const Result<std::vector<Accepted>>& accepted);
-  void durable(Batch& batch, Result<std::vector<Accepted>> accepted);
+  std::shared_ptr<Slice> decide(const Batch& batch, std::size_t from, std::size_t to);
+  void commit(const std::shared_ptr<Slice>& slice, const std::shared_ptr<Batch>& batch);
+  void applied(Slice& slice, const Result<std::vector<Accepted>>& accepted);
+  void durable(Slice& slice, const Result<std::vector<Accepted>>& accepted);
   void finish_one(const Decision& decision, const Accepted& accepted);
   void log_incoming(const Update& update, const Decision& decision) const;
 
