@@ -33,6 +33,7 @@ DatabaseThread::DatabaseThread(loop::Loop& loop, std::unique_ptr<Connection> con
 }
 
 DatabaseThread::~DatabaseThread() {
+  hand_over();
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -43,12 +44,23 @@ DatabaseThread::~DatabaseThread() {
 }
 
 void DatabaseThread::push(std::unique_ptr<Operation> operation) {
+  gathered_.push_back(std::move(operation));
+  if (gathered_.size() >= kSlice) return hand_over();
+  if (gathered_.size() > 1) return;
+  loop_.later([this, alive = alive_] {
+    if (*alive) hand_over();
+  });
+}
+
+void DatabaseThread::hand_over() {
+  if (gathered_.empty()) return;
   bool first = false;
   {
     const std::lock_guard lock(mutex_);
     first = queue_.empty();
-    queue_.push_back(std::move(operation));
+    std::move(gathered_.begin(), gathered_.end(), std::back_inserter(queue_));
   }
+  gathered_.clear();
   if (first) wake_.notify_one();
 }
 
