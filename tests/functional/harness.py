@@ -7,6 +7,7 @@ Every process that is started is ended by its id, also when a test fails.
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -43,9 +44,15 @@ def eventually(what, condition, limit=LIMIT):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """A port below the range that the kernel gives to others: between this look and its use nobody is handed it."""
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass  # in use
 
 
 def http_get(url, timeout=LIMIT):
