@@ -20,9 +20,11 @@ Result<std::string> parse_page_token(std::string_view text) {
 
 Result<std::string> parse_store(std::string_view text, const std::string& state_dir) {
   constexpr std::string_view kSqlite = "sqlite:";
-  if (text.starts_with("postgresql://") || text.starts_with("postgres://")) return std::string(text);
+  // Here rather than where it is opened: a gateway that can't start would be started again and again.
+  if (text.starts_with("postgresql://") || text.starts_with("postgres://"))
+    return fail(Code::Rejected, "this version has only SQLite; write sqlite:PATH");
   const auto path = text.starts_with(kSqlite) ? text.substr(kSqlite.size()) : std::string_view();
-  if (path.empty()) return fail(Code::Rejected, "write sqlite:PATH or postgresql://host/database");
+  if (path.empty()) return fail(Code::Rejected, "write sqlite:PATH");
   return std::string(kSqlite) + (fs::path(state_dir) / fs::path(path)).lexically_normal().string();
 }
 

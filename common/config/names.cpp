@@ -159,7 +159,7 @@ const std::vector<Name>& all_names() {
       {"ALERT_EMAIL_TO", kPlain, kWatchdog},
       {"ALERT_COMMAND", kSecret, kWatchdog},
       {"ALERT_WEBHOOK_URL", kSecret, kWatchdog},
-      {"ALERT_DEADMAN_URL", kSecret, kWatchdog},
+      {"ALERT_DEADMAN_URL", kSecret, kWatchdog, kInert},
 
       {"KATANA_CLAUDE_WORKERS", kPlain, kNone},
       {"KATANA_OPENAI_WORKERS", kPlain, kNone},

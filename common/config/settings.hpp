@@ -96,7 +96,7 @@ struct Settings {
 
   std::string state_dir;
   std::string run_dir;
-  Secret store;                  ///< `sqlite:PATH` or `postgresql://…`
+  Secret store;                  ///< `sqlite:PATH`
   std::vector<std::string> bus;  ///< gateway endpoints: one for the gateway, one or more for a worker
   std::string watch;
   std::string keys_dir;

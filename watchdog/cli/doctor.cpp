@@ -89,8 +89,9 @@ void examine_channels(const config::Settings& s, Report& report) {
         "(katana init asks)");
   else
     report.good("katana alert-test sends through each of them");
-  if (a.deadman_url.empty())
-    report.warn("no ALERT_DEADMAN_URL: nobody outside notices when this whole machine is gone");
+  report.warn(
+      "nobody outside notices when this whole machine is gone: let a monitor on another one ask for the "
+      "gateway's /health (KATANA_GATEWAY_HTTP)");
 }
 
 }  // namespace

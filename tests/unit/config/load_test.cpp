@@ -450,6 +450,18 @@ TEST(Load, WhatNothingObeysYetIsSaidToWhoeverSetsIt) {
   }
 }
 
+TEST(Load, WhoeverCountsOnADeadManSwitchIsToldThatThereIsNone) {
+  const auto s = good({{"ALERT_DEADMAN_URL", "https://hc.example.org/1"}}, Program::Watchdog);
+  EXPECT_THAT(s.warnings, Contains("ALERT_DEADMAN_URL: understood, but this version does not act on it yet"));
+}
+
+TEST(Load, AStoreThatIsNotBuiltInIsRefusedBeforeTheStart) {
+  for (const char* url : {"postgresql://db/katana", "postgres://db/katana"}) {
+    EXPECT_EQ(refusal({{"KATANA_STORE", url}}, Program::Gateway),
+              "KATANA_STORE: this version has only SQLite; write sqlite:PATH");
+  }
+}
+
 TEST(Load, TheCommandIsToldEverythingButStarts) {
   const auto s = load(Program::Tool, {{"KATANA_ACCESS", "x"}});
   ASSERT_TRUE(s);
