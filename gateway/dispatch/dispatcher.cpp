@@ -93,9 +93,13 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const Le
                .system = policy_.system_prompt,
                .turns = leased.turns,
                .max_output_tokens = policy_.max_output_tokens(e.q.model)};
-  const bool there = pool_.find(e.peer) != nullptr;
-  if (!there || !send(e.peer, job))
-    return requeue(e, false);  // the lease names that worker: it can't just move on
+  Worker* worker = pool_.find(e.peer);
+  if (!worker) return requeue(e, false);  // the lease names that worker: it can't just move on
+  if (const auto sent = send(e.peer, job); !sent) {
+    // A frame that breaks the protocol's own limits breaks them everywhere.
+    return sent.error().transient() ? requeue(e, false) : fail_here(e, sent.error());
+  }
+  worker->outstanding.insert(turn_id);  // it may have said hello since
   e.state = State::Running;
   e.next_seq = 0;
   e.in_step = true;
@@ -106,6 +110,8 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const Le
 /// There is no lease: the job is the next one again, with the same attempt.
 void Dispatcher::not_sent(Entry& e) {
   release_credit(e);
+  if (std::exchange(e.text_came, false)) events_.on_restart(e.q.turn_id);
+  if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   e.state = State::Waiting;
   e.holds_conversation = false;
   queue_.put_back(e.q.chat, e.q.turn_id, e.q.provider);
@@ -126,16 +132,16 @@ void Dispatcher::on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref,
   not_sent(e);
 }
 
-bool Dispatcher::send(const bus::PeerId& peer, const bus::Message& message) {
-  const auto sent = bus_->send(peer, message);
-  if (sent) return true;
+Result<void> Dispatcher::send(const bus::PeerId& peer, const bus::Message& message) {
+  auto sent = bus_->send(peer, message);
+  if (sent) return sent;
   Worker* worker = pool_.find(peer);
   if (worker && sent.error().code == Code::Overloaded) worker->congested = true;
   if (worker && sent.error().code == Code::Network && !worker->unreachable_since) {
     worker->unreachable_since = clock_.mono();
     logger().warn("worker {} ({}): its connection is closed", worker->worker_id, worker->provider);
   }
-  return false;
+  return sent;
 }
 
 // ---- time ----
@@ -161,7 +167,9 @@ void Dispatcher::beat_all() {
     beat.running.reserve(worker.outstanding.size());
     for (const std::int64_t turn_id : worker.outstanding) {
       const Entry& e = entries_.at(turn_id);
-      if (e.state == State::Running) beat.running.push_back(e.q.job);
+      if (e.state != State::Running) continue;
+      beat.running.push_back(e.q.job);
+      if (e.cancelled) send(peer, bus::Cancel{e.q.job});  // the first one may not have been sent
     }
     send(peer, beat);
   }

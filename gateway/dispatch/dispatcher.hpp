@@ -133,7 +133,7 @@ class Dispatcher {
   void beat_all();
   void look_for_missing(Mono now);
   void retry_store();
-  bool send(const bus::PeerId& peer, const bus::Message& message);
+  Result<void> send(const bus::PeerId& peer, const bus::Message& message);
 
   Store& store_;
   const Clock& clock_;

@@ -70,6 +70,7 @@ void Dispatcher::fail(Entry& e, const bus::JobFailed& failed) {
 
 /// A failure of our own making: no worker said it.
 void Dispatcher::fail_here(Entry& e, Error error) {
+  release_credit(e);
   e.peer.clear();
   bus::JobFailed failed{.job = e.q.job, .error = std::move(error)};
   events_.on_failure(failed, e.q.provider);
@@ -96,13 +97,13 @@ bool Dispatcher::fall_back(Entry& e) {
 /// Rule 5: a new attempt, since the old one's worker is gone or has lost it.
 void Dispatcher::requeue(Entry& e, bool died) {
   release_credit(e);
+  e.unqueued = false;
   if (died) ++e.deaths;
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   if (e.deaths >= kPoisonDeaths) {
     return fail_here(e, Error{Code::Internal, "two workers died under this job; it is not given to a third"});
   }
   e.state = State::Requeueing;
-  e.unqueued = false;
   const std::int64_t turn_id = e.q.turn_id;
   store_.requeue(e.q.job, died, Done<bus::JobRef>{.durable = [this, turn_id](Result<bus::JobRef> next) {
                    on_requeued(turn_id, next);

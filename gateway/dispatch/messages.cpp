@@ -64,6 +64,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
       welcome.unwanted.push_back(std::move(ref));
       continue;
     }
+    release_credit(*e);
     e->peer = peer;
     e->in_step = false;
     e->listed = clock_.mono();
@@ -75,6 +76,9 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
   logger().info("Worker {} ({}, {}) joined, {} jobs in hand", worker.worker_id, worker.provider, worker.build,
                 welcome.adopted.size());
   send(peer, welcome);
+  for (const auto& ref : welcome.adopted) {
+    if (find(ref)->cancelled) send(peer, bus::Cancel{ref});
+  }
   for (const std::int64_t turn_id : before) {
     const auto it = entries_.find(turn_id);
     if (it != entries_.end() && it->second.state == State::Running) requeue(it->second, false);
@@ -144,7 +148,9 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
 void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
   Entry* e = find(failed.job);
   if (e && e->state == State::Settling) return;
-  if (!e || (e->state != State::Running && e->state != State::MayRun)) {
+  // A lease that was taken back may be another worker's by now, under the same number.
+  const bool its_own = e && (e->state == State::MayRun || (e->state == State::Running && e->peer == peer));
+  if (!its_own) {
     send(peer, bus::Committed{std::move(failed.job)});
     return;
   }

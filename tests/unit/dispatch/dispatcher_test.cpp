@@ -13,10 +13,13 @@ class FakeBus : public bus::JobServer {
   std::map<bus::PeerId, std::vector<bus::Message>> sent;
   std::set<bus::PeerId> gone;
   std::set<bus::PeerId> full;
+  bool broken = false;  ///< no job fits a frame
 
   Result<void> send(const bus::PeerId& to, const bus::Message& message) override {
     if (gone.contains(to)) return katana::fail(Code::Network, "no such peer");
     if (full.contains(to)) return katana::fail(Code::Overloaded, "queue full");
+    if (broken && std::holds_alternative<bus::Job>(message))
+      return katana::fail(Code::Rejected, "frame over the limit");
     sent[to].push_back(message);
     return {};
   }
@@ -271,6 +274,74 @@ TEST_F(DispatcherTest, CancelWorksInEveryState) {
   EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
 }
 
+TEST_F(DispatcherTest, AStopReachesAWorkerThatWasOutOfReach) {
+  join("p", "w");
+  ask(1, 100);
+  bus.full.insert("p");
+  EXPECT_TRUE(d->cancel({100, 0}));
+  bus.full.clear();
+  pass(Millis{500}, {"p"});
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u) << "its socket was full";
+  join("p2", "w", 10, "claude", {{"job1", 1}});
+  EXPECT_EQ(bus.take<bus::Cancel>("p2").size(), 1u) << "it came back with the job in hand";
+}
+
+TEST_F(DispatcherTest, AStopAfterOurRestartReachesTheWorkerThatComesBack) {
+  ask(1, 100, "claude", true);
+  EXPECT_TRUE(d->cancel({100, 0}));
+  d->on_message("p", bus::Hello{.worker_id = "w", .provider = "claude", .in_hand = {{"job1", 1}}});
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+  store.run();
+  EXPECT_NE(answers[1].find("Stopped"), std::string::npos);
+}
+
+TEST_F(DispatcherTest, AStopNeedsNoWorkerOnceTheLeaseIsTakenBack) {
+  join("p", "w");
+  store.commits_fail = true;
+  d->add(Question{.turn_id = 1, .chat = {100, 0}, .job = {"job1", 1}, .provider = "claude", .model = "m"});
+  EXPECT_TRUE(d->cancel({100, 0}));
+  store.run();
+  store.commits_fail = false;
+  d->on_message("p", bus::Credit{0});
+  pass(Millis{500}, {"p"});
+  EXPECT_NE(answers[1].find("Stopped"), std::string::npos);
+  EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, AStopWhileTheStoreIsBrokenIsOneFailure) {
+  join("p", "w");
+  ask(1, 100);
+  store.broken = true;
+  bus.gone.insert("p");
+  pass(Millis{2'000});
+  EXPECT_TRUE(d->cancel({100, 0}));
+  pass(Millis{2'000});
+  EXPECT_EQ(failures, std::vector<Code>{Code::Cancelled});
+  store.broken = false;
+  pass(Millis{500});
+  EXPECT_NE(answers[1].find("Stopped"), std::string::npos);
+}
+
+TEST_F(DispatcherTest, AJobThatTwoWorkersClaimIsTheLastOnes) {
+  join("p1", "w1");
+  ask(1, 100);
+  join("p2", "w2", 10, "claude", {{"job1", 1}});
+  answer("p2", {"job1", 1}, "answer");
+  EXPECT_EQ(answers[1], "answer");
+  pass(Millis{500}, {"p1", "p2"});
+  d->on_message("p1", bus::Goodbye{});
+  EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, AWorkerThatSaysHelloDuringALeaseStillCountsTheJob) {
+  join("p", "w", 1);
+  d->add(Question{.turn_id = 1, .chat = {100, 0}, .job = {"job1", 1}, .provider = "claude", .model = "m"});
+  join("p", "w", 1);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+  ask(2, 200);
+  EXPECT_EQ(d->waiting(), 1u) << "its credit is in use";
+}
+
 TEST_F(DispatcherTest, AFailureReachesItsUserInWords) {
   join("p", "w");
   ask(1, 100);
@@ -330,6 +401,37 @@ TEST_F(DispatcherTest, ALeaseThatWasNotCommittedIsTakenBack) {
   EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
 }
 
+TEST_F(DispatcherTest, AfterALeaseIsTakenBackTheTextBeginsAgain) {
+  join("p", "w");
+  store.commits_fail = true;
+  d->add(Question{.turn_id = 1, .chat = {100, 0}, .job = {"job1", 1}, .provider = "claude", .model = "m"});
+  store.step();  // applied
+  d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "Hel"});
+  EXPECT_EQ(text[1], "Hel");
+  store.run();
+  store.commits_fail = false;
+  pass(Millis{1'500}, {"p"});
+  d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "Hello"});
+  EXPECT_EQ(text[1], "Hello");
+}
+
+TEST_F(DispatcherTest, AFailureOfTheWorkerThatLostTheLeaseEndsNothing) {
+  join("p1", "w1", 1);
+  store.commits_fail = true;
+  ask(1, 100);
+  store.commits_fail = false;
+  d->on_message("p1", bus::Credit{0});
+  join("p2", "w2", 1);
+  pass(Millis{1'500}, {"p1", "p2"});
+  ASSERT_EQ(bus.take<bus::Job>("p2").size(), 1u);
+  d->on_message("p1", bus::JobFailed{.job = {"job1", 1}, .error = {Code::Cancelled, ""}});
+  store.run();
+  EXPECT_FALSE(answers.contains(1));
+  EXPECT_EQ(bus.take<bus::Committed>("p1").size(), 1u) << "so that it can forget it";
+  answer("p2", {"job1", 1}, "answer");
+  EXPECT_EQ(answers[1], "answer");
+}
+
 TEST_F(DispatcherTest, ADroppedQuestionIsAsIfNeverAsked) {
   join("p", "w");
   ask(1, 100);
@@ -349,6 +451,18 @@ TEST_F(DispatcherTest, ACongestedWorkerRestsUntilTheNextBeat) {
   bus.full.clear();
   pass(Millis{500}, {"p1"});
   EXPECT_EQ(bus.take<bus::Job>("p1").size(), 1u);
+}
+
+TEST_F(DispatcherTest, AJobThatFitsNoFrameIsToldAndNotTriedForEver) {
+  join("p", "w");
+  bus.broken = true;
+  d->add(Question{.turn_id = 1, .chat = {100, 0}, .job = {"job1", 1}, .provider = "claude", .model = "m"});
+  for (int i = 0; i < 100; ++i)
+    store.step();
+  EXPECT_EQ(failures, std::vector<Code>{Code::Rejected});
+  EXPECT_TRUE(answers.contains(1));
+  pass(Millis{500}, {"p"});
+  EXPECT_TRUE(d->idle());
 }
 
 TEST_F(DispatcherTest, DrainingLetsAnswersFinishAndKeepsTheRestWaiting) {

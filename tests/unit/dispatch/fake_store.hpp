@@ -21,11 +21,15 @@ class FakeStore : public Store {
   std::vector<Settlement> settlements;
 
   void run() {
-    while (!waiting_.empty()) {
-      auto next = std::move(waiting_.front());
-      waiting_.pop_front();
-      next();
-    }
+    while (!waiting_.empty())
+      step();
+  }
+  /// One completion, if one waits: `applied` and `durable` are two.
+  void step() {
+    if (waiting_.empty()) return;
+    auto next = std::move(waiting_.front());
+    waiting_.pop_front();
+    next();
   }
 
   void lease(bus::JobRef job, std::string, std::string, std::string, Done<LeasedJob> done) override {
@@ -35,12 +39,12 @@ class FakeStore : public Store {
   }
   void requeue(bus::JobRef job, bool, Done<bus::JobRef> done) override {
     const bool ok = attempt_of(job.job_id) == job.attempt;
-    if (ok && !broken) ++attempt[job.job_id];
+    if (ok && !broken && !commits_fail) ++attempt[job.job_id];
     finish<bus::JobRef>(ok, bus::JobRef{job.job_id, job.attempt + 1}, std::move(done));
   }
   void settle(Settlement s, Done<Settled> done) override {
     const bool applies = attempt_of(s.job.job_id) == s.job.attempt && !settled.contains(s.job.job_id);
-    if (applies && !broken) {
+    if (applies && !broken && !commits_fail) {
       settled.insert(s.job.job_id);
       settlements.push_back(s);
     }
@@ -75,9 +79,11 @@ class FakeStore : public Store {
     if (broken) applied = fail(Code::Internal, "disk full");
     Result<T> durable = applied;
     if (commits_fail) durable = fail(Code::Internal, "commit failed");
-    waiting_.push_back([applied, durable, done = std::move(done)]() mutable {
-      if (done.applied) done.applied(applied);
-      if (done.durable) done.durable(std::move(durable));
+    waiting_.push_back([applied, then = std::move(done.applied)] {
+      if (then) then(applied);
+    });
+    waiting_.push_back([durable, then = std::move(done.durable)] {
+      if (then) then(durable);
     });
   }
 
