@@ -3,6 +3,25 @@
 say() { printf '%s\n' "$*"; }
 die() { printf '%s\n' "$*" >&2; exit 1; }
 
+# has_settings [OPTIONS OF katana up]: whether somebody has set up a bot here: a token or a key in the environment or in
+# ./.env, directly or as NAME_FILE or in $CREDENTIALS_DIRECTORY; or a file of settings that the options name. A `.env`
+# that can't be read counts: katana up says what to do about it.
+has_settings() {
+  local option name
+  for option in "$@"; do
+    case $option in --env-file|--env-file=*) return 0 ;; esac
+  done
+  [ ! -e .env ] || [ -r .env ] || return 0
+  for name in KATANA_TELEGRAM_TOKEN ANTHROPIC_API_KEY OPENAI_API_KEY; do
+    [ -z "${CREDENTIALS_DIRECTORY:-}" ] || [ ! -f "$CREDENTIALS_DIRECTORY/$name" ] || return 0
+    for name in "$name" "${name}_FILE"; do
+      [ -z "${!name:-}" ] || return 0
+      [ ! -e .env ] || ! grep -qE "^[[:space:]]*(export[[:space:]]+)?$name[[:space:]]*=[[:space:]]*[^[:space:]#]" .env || return 0
+    done
+  done
+  return 1
+}
+
 # The packages of the given lists that this machine lacks. A line `package|program` is content with the program, wherever
 # it comes from (npm may have come with a newer Node.js than Debian's).
 missing_packages() {

@@ -30,6 +30,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+unset CDPATH  # with it, cd prints where it went
 caller=$PWD
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 . "$top/deploy/lib.sh"
@@ -42,22 +43,10 @@ bin=$top/build/bin
 [ "$build_only" = no ] || { say "Built: $bin"; exit 0; }
 cd "$caller"
 
-# True when the name is set in the environment or in ./.env, directly or as NAME_FILE.
-is_set() {
-  local name
-  for name in "$1" "$1_FILE"; do
-    [ -z "${!name:-}" ] || return 0
-    [ ! -f .env ] || ! grep -qE "^[[:space:]]*(export[[:space:]]+)?$name=." .env || return 0
-  done
-  [ -n "${CREDENTIALS_DIRECTORY:-}" ] && [ -f "$CREDENTIALS_DIRECTORY/$1" ]
-}
-
-for name in KATANA_TELEGRAM_TOKEN ANTHROPIC_API_KEY OPENAI_API_KEY; do
-  if is_set "$name"; then
-    say "To make it permanent: see \"Keep it running\" in README.md."
-    exec "$bin/katana" up "$@"
-  fi
-done
+if has_settings "$@"; then
+  say "To make it permanent: see \"Keep it running\" in README.md."
+  exec "$bin/katana" up "$@"
+fi
 
 . "$top/deploy/sandbox.sh"
 run_in_sandbox "$@"

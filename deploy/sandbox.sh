@@ -25,6 +25,15 @@ run_in_sandbox() {
   url=$(sed -n 's/.*"url":"\([^"]*\)".*/\1/p' "$ready")
   smtp=$(sed -n 's/.*"smtp":\([0-9]*\).*/\1/p' "$ready")
 
+  # Nothing leaves this machine: no other way out that is set here is used, and no .env is read (see --env-file below).
+  local name
+  for name in ALERT_COMMAND ALERT_WEBHOOK_URL ALERT_DEADMAN_URL SMTP_USER SMTP_PASSWORD KATANA_TELEGRAM_PROXY \
+    KATANA_PROVIDER_PROXY TELEGRAM_BOT_TOKEN_ALERT TELEGRAM_CHAT_ID_ALERT KATANA_STORE; do
+    unset "$name" "${name}_FILE"
+  done
+  unset CREDENTIALS_DIRECTORY
+  set -- --env-file /dev/null "$@"
+
   # The run directory is the usual one of `katana up` here, so that `katana status` and the others find it.
   export KATANA_STATE_DIR=$state KATANA_RUN_DIR=$PWD/state/run
   export KATANA_TELEGRAM_TOKEN=$users_token TELEGRAM_ALERT_BOT_TOKEN=$alert_token TELEGRAM_ALERT_CHAT_ID=2000

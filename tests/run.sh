@@ -4,6 +4,7 @@
 #   tests/run.sh            everything: release, then units and quick functional tests under ASan+UBSan and TSan
 #   tests/run.sh --quick    release only, the tests labelled quick: the part to run while working
 set -euo pipefail
+unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . deploy/lib.sh
 

@@ -12,7 +12,9 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
+import unittest
 
 from harness import BIN, LIMIT, Case, Process, eventually, free_port, http_get, main
 
@@ -129,6 +131,36 @@ class Readme(Case):
         status, out, err = self.d.command("--env-file", str(path), "check-config")
         self.assertEqual((status, err), (0, ""))
         self.assertNotIn("not a setting of Katana", out)
+
+
+class Served(unittest.TestCase):
+    """Whether deploy/run.sh serves a bot or shows the sandbox: nobody who has a token may meet the sandbox by mistake."""
+
+    def serves(self, env_file=None, *argv, **environment):
+        with tempfile.TemporaryDirectory(prefix="a folder ") as folder:
+            if env_file is not None:
+                pathlib.Path(folder, ".env").write_text(env_file)
+            done = subprocess.run(["bash", "-c", f'set -euo pipefail; . "{TOP}/deploy/lib.sh"; has_settings "$@"', "-", *argv],
+                                  cwd=folder, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True)
+        self.assertEqual(done.stderr, "")
+        return done.returncode == 0
+
+    def test_a_token_or_a_key_wherever_it_stands(self):
+        for line in ("KATANA_TELEGRAM_TOKEN=1:a", "export OPENAI_API_KEY='x'", "  ANTHROPIC_API_KEY = x",
+                     "KATANA_TELEGRAM_TOKEN_FILE=/x"):
+            with self.subTest(line):
+                self.assertTrue(self.serves("# mine\n" + line + "\n"))
+        self.assertTrue(self.serves(KATANA_TELEGRAM_TOKEN="1:a"))
+        self.assertTrue(self.serves(OPENAI_API_KEY_FILE="/x"))
+
+    def test_a_named_file_is_meant(self):
+        self.assertTrue(self.serves(None, "--env-file", "/etc/katana.env"))
+        self.assertTrue(self.serves(None, "--env-file=/etc/katana.env"))
+
+    def test_nothing_set_is_the_sandbox(self):
+        self.assertFalse(self.serves())
+        self.assertFalse(self.serves("#KATANA_TELEGRAM_TOKEN=1:a\nANTHROPIC_API_KEY=\nOPENAI_API_KEY= # none\n"))
+        self.assertFalse(self.serves("SMTP_URL=smtp://x\n", KATANA_TELEGRAM_TOKEN=""))
 
 
 class Demo(Case):
