@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "gateway/store/sql.hpp"
 
 namespace katana::gateway::sql {
@@ -87,13 +89,17 @@ std::string job_id(std::int64_t turn_id, const std::string& job_key) {
   return std::to_string(turn_id) + "-" + job_key;
 }
 
+/// A conversation may outlive its last turn, which was pruned: that turn's id must never be another one's.
 Highest highest(db::Connection& db) {
   Highest found;
   auto rows = db.query(
       "SELECT (SELECT coalesce(max(turn_id), 0) FROM open_turns), (SELECT coalesce(max(turn_id), 0) FROM "
       "turns), "
-      "(SELECT coalesce(max(reply_id), 0) FROM replies)");
-  if (rows.next()) found = {std::max(rows.integer(0), rows.integer(1)), rows.integer(2)};
+      "(SELECT coalesce(max(last_turn), 0) FROM conversations), (SELECT coalesce(max(reply_id), 0) FROM "
+      "replies)");
+  if (rows.next()) {
+    found = {std::max({rows.integer(0), rows.integer(1), rows.integer(2)}), rows.integer(3)};
+  }
   return found;
 }
 

@@ -434,6 +434,20 @@ TEST_P(StoreContract, PruneDeletesWhatIsOldAndNothingElse) {
   EXPECT_EQ(world.usage(Wall{}).calls, 0U);
 }
 
+TEST_P(StoreContract, APrunedHistoryIsNobodyElsesLater) {
+  Intake chosen = world.question({1, 0}, "old?");
+  chosen.change = ChatChange{.provider = "openai"};  // so that the conversation outlives its turns
+  const auto turn = world.accept_one(chosen).turn.value_or(OpenedTurn{});
+  ASSERT_TRUE(world.lease({turn.job_id, 1}));
+  ASSERT_TRUE(world.settle(World::answer({turn.job_id, 1}, "Old.")));
+  ASSERT_TRUE(world.deliver(turn.turn_id));
+  world.clock.advance(std::chrono::hours{31 * 24});
+  EXPECT_GT(world.prune(std::chrono::hours{30 * 24}), 0U);
+  world.reopen();
+  world.exchange({2, 0}, "a secret?", "A secret.");
+  EXPECT_THAT(world.told({1, 0}, "new?"), ElementsAre("user: new?"));
+}
+
 TEST_P(StoreContract, PruneGoesThroughMoreThanOneStep) {
   for (int i = 0; i < 1300; ++i) {
     const OpenedTurn turn = world.ask({100 + i, 0}, "q");
