@@ -66,7 +66,9 @@ done
 printf '%s\n' "$health"
 printf '%s metrics\n' "$(curl -fsS http://127.0.0.1:9710/metrics | grep -c '^katana_')"
 kill -TERM "$running"
-wait "$running" || { echo "it did not stop with status 0" >&2; exit 1; }
+status=0; wait "$running" || status=$?
+[ "$status" -eq 0 ] || { tail -n 40 "$tree/run.log" >&2; echo "it stopped with status $status" >&2; exit 1; }
+running=
 
 [ "$run_only" = no ] || { echo "== done"; exit 0; }
 echo "== tests/run.sh"
