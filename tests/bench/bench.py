@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 
-from harness import Deployment
+from harness import USERS_TOKEN, Deployment
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SCENARIOS = {
@@ -51,7 +51,7 @@ class Bench:
         if options.store == "tmpfs":
             tempfile.tempdir = "/dev/shm"
         self.d = Deployment(KATANA_ACCESS="open", KATANA_STREAMING=options.streaming, KATANA_BUDGET_DAY="off",
-                            KATANA_BUDGET_USER_DAY="off", KATANA_LOG_LEVEL="warn", OPENAI_API_KEY=None,
+                            KATANA_BUDGET_USER_DAY="off", KATANA_LOG_LEVEL="warning", OPENAI_API_KEY=None,
                             OPENAI_BASE_URL=None, OPENAI_API=None, KATANA_DEFAULT_PROVIDER="claude")
         self.d.sandbox.post("switch", record=False, limits=False, default_chats=True)
         begun = time.monotonic()
@@ -79,9 +79,19 @@ class Bench:
                 "pss_mb": pss_megabytes(pids)}
 
 
+class Limit(Bench):
+    """The least that any bot could add: katana-bare-bot, one thread that stores nothing, in the same world."""
+
+    def __init__(self):
+        self.d = Deployment()
+        self.d.sandbox.post("switch", record=False, limits=False, default_chats=True)
+        self.katana = self.d.start("katana-bare-bot", "--port", self.d.sandbox.url.rsplit(":", 1)[1],
+                                   "--token", USERS_TOKEN)
+
+
 def row(name, report):
     added = report["added_ms"]
-    return (f"{name:<11} {report['msg_per_s']:>9.0f} {added['p50']:>9.2f} {added['p99']:>9.2f} "
+    return (f"{name:<12} {report['msg_per_s']:>9.0f} {added['p50']:>9.2f} {added['p99']:>9.2f} "
             f"{report['cpu_per_1000']:>12.3f} {report['pss_mb']:>8.1f} {report['lost']:>5} {report['doubled']:>8} "
             f"{report['errors']:>7}")
 
@@ -97,7 +107,7 @@ def main():
     wanted = options.only.split(",")
     runs = {}
     print(f"store on {options.store}, streaming {options.streaming}, {os.cpu_count()} cores, medians of {options.runs}")
-    print(f"{'':<11} {'msg/s':>9} {'p50 ms':>9} {'p99 ms':>9} {'CPU s/1000':>12} {'PSS MB':>8} {'lost':>5} {'doubled':>8} {'errors':>7}")
+    print(f"{'':<12} {'msg/s':>9} {'p50 ms':>9} {'p99 ms':>9} {'CPU s/1000':>12} {'PSS MB':>8} {'lost':>5} {'doubled':>8} {'errors':>7}")
     for _ in range(options.runs):
         bench = Bench(options)
         try:
@@ -112,8 +122,15 @@ def main():
                     print(row(name, runs[name][-1]), flush=True)
         finally:
             bench.close()
+        limit = Limit()
+        try:
+            for name in ("chats200", "streams500"):
+                if name in wanted:
+                    runs.setdefault(f"limit {name[:6]}", []).append(limit.load(**SCENARIOS[name]))
+        finally:
+            limit.close()
     print("medians")
-    for name in SCENARIOS:
+    for name in (*SCENARIOS, "limit chats2", "limit stream"):
         if name in runs:
             middle = sorted(runs[name], key=lambda r: r["msg_per_s"])[len(runs[name]) // 2]
             print(row(name, middle))

@@ -9,5 +9,5 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 case ${1:-} in --help|-h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;; esac
 install_packages deploy/packages.txt
 command -v python3 >/dev/null || die "python3 is missing: apt-get install python3"
-build release katana-programs
+build release katana-programs katana-bare-bot
 KATANA_BIN=$PWD/build/bin PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=tests/functional exec python3 tests/bench/bench.py "$@"
