@@ -180,6 +180,7 @@ void Call::on_done(Result<net::HttpResponse> done) {
     return failed(cut_off("the stream ended in the middle of the answer"));
   }
   if (refusal_.empty()) refusal_ = std::move(done->body);
+  hide_key(refusal_, means_.keys.at(key_));  // whole: what is quoted of it may be cut within the key
   if (lessons_ < kLessons && means_.provider.learn(done->head, refusal_)) {
     ++lessons_;
     logger().info("{}: the server doesn't know a field of the request; asking in its older form",

@@ -204,6 +204,19 @@ TEST_F(CallTest, AKeyThatTheServerRepeatsIsMasked) {
   EXPECT_NE(failures().at(0).error.detail.find("sk-...one"), std::string::npos);
 }
 
+TEST_F(CallTest, AKeyInTheServersWordsIsHiddenAlsoWhereTheyAreCut) {
+  for (const std::size_t before : {280U, 290U, 295U}) {
+    say(job("cut-" + std::to_string(before)));
+    const std::size_t request = http.requests.size() - 1;
+    http.head(request, 401);
+    http.data(request, R"({"error":{"type":"authentication_error","message":")" + std::string(before, '.') +
+                           R"(sk-ant-key-one"}})");
+    http.done(request, 401);
+    const std::string& said = failures().back().error.detail;
+    EXPECT_EQ(said.find("sk-ant-"), std::string::npos) << said;
+  }
+}
+
 // ---- several keys ----
 
 class KeysTest : public World {
