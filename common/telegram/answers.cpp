@@ -34,8 +34,7 @@ Refusal refusal_of(int code, std::string_view description) {
     return Refusal::MessageGone;
   }
   if (contains(words, {"chat not found", "peer_id_invalid", "chat_write_forbidden",
-                       "group chat was deactivated", "user is deactivated", "rights to send",
-                       "message thread not found", "topic_closed", "topic_deleted"})) {
+                       "group chat was deactivated", "user is deactivated", "rights to send"})) {
     return Refusal::ChatGone;
   }
   if (contains(words, {"can't parse entities", "can't parse message text", "entities", "entity_"})) {

@@ -15,6 +15,7 @@ constexpr Seconds kReplyEvery{3600};
 /// store.
 constexpr std::size_t kMaxStrangers = 10'000;
 constexpr std::size_t kCodeLength = 8;
+constexpr std::string_view kStarting = "the gateway is starting; try again in a moment";
 
 }  // namespace
 
@@ -33,6 +34,7 @@ Member& Access::at(std::int64_t user_id) {
 }
 
 void Access::restore(std::vector<Member> members) {
+  restored_ = true;
   for (auto& stored : members) {
     Member& m = at(stored.user_id);
     // The settings' list stands above the store: who is named there stays in.
@@ -89,6 +91,7 @@ std::optional<std::int64_t> Access::resolve(std::string_view who) const {
 }
 
 Result<Access::Allowed> Access::allow(std::string_view who, bool as_admin) {
+  if (!restored_) return fail(Code::Overloaded, std::string(kStarting));
   const auto id = resolve(who);
   if (!id) {
     return fail(Code::Rejected,
@@ -104,6 +107,7 @@ Result<Access::Allowed> Access::allow(std::string_view who, bool as_admin) {
 }
 
 Result<Member> Access::deny(std::string_view who) {
+  if (!restored_) return fail(Code::Overloaded, std::string(kStarting));
   const auto id = resolve(who);
   if (!id) return fail(Code::Rejected, "no such pairing code or user id: " + std::string(who));
   Member& m = at(*id);

@@ -38,7 +38,7 @@ class Access {
     Member member;
     bool first_admin = false;  ///< made admin because there was none
   };
-  /// `who` is a pairing code or a user id.
+  /// `who` is a pairing code or a user id. Refused before `restore`: nobody knows yet who is admin.
   Result<Allowed> allow(std::string_view who, bool as_admin);
   Result<Member> deny(std::string_view who);
 
@@ -52,6 +52,7 @@ class Access {
   config::Access mode_;
   std::unordered_map<std::int64_t, Member> members_;
   std::size_t strangers_ = 0;
+  bool restored_ = false;
 };
 
 }  // namespace katana::gateway

@@ -47,7 +47,8 @@ std::string Offer::label_of(std::string_view model_id) const {
 }
 
 bool Chat::needs_choice(const Update& update) const {
-  if (const auto* m = std::get_if<IncomingMessage>(&update.body)) return m->command == "model";
+  if (const auto* m = std::get_if<IncomingMessage>(&update.body))
+    return m->command == "model" || m->command == "start";
   return false;
 }
 

@@ -15,7 +15,7 @@ namespace katana::gateway {
 
 /// What the bot is and offers: made at start from settings, the table of models and getMe.
 struct Offer {
-  std::string bot_username;  ///< empty until getMe answered: then every command and mention is taken as ours
+  std::string bot_username;  ///< empty until getMe answered: until then no mention is taken as ours
   std::int64_t bot_user_id = 0;
   std::string bot_name = "Katana";
   bool claude = false;

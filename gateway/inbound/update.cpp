@@ -12,7 +12,8 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-constexpr std::size_t kMaxBatchBytes = 8 << 20;
+/// As much as HttpBotApi takes: a batch that is refused here would be asked for again for ever.
+constexpr std::size_t kMaxBatchBytes = 32 << 20;
 
 std::int64_t integer(dom::object o, const char* key, std::int64_t otherwise = 0) {
   std::int64_t v = 0;
@@ -180,7 +181,7 @@ struct UpdateParser::Impl {
   dom::parser parser{kMaxBatchBytes + simdjson::SIMDJSON_PADDING};
 
   Result<dom::element> parse(std::string_view json) {
-    if (json.size() > kMaxBatchBytes) return fail(Code::Malformed, "answer of getUpdates is over 8 MiB");
+    if (json.size() > kMaxBatchBytes) return fail(Code::Malformed, "answer of getUpdates is over 32 MiB");
     // Nothing may come without an address either, which simdjson would copy from.
     if (json.empty()) return fail(Code::Malformed, "updates are not JSON: there is nothing");
     dom::element root;

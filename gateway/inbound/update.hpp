@@ -76,7 +76,7 @@ struct Update {
 
 /// Parses the answer of getUpdates (`{"ok":true,"result":[…]}`), or a webhook's single update object. One bad
 /// update doesn't spoil its batch as long as its id can be read: it becomes an UnknownUpdate. Not
-/// thread-safe; reuse it. Source: core.telegram.org/bots/api, "Update". Limit: 8 MiB of JSON.
+/// thread-safe; reuse it. Source: core.telegram.org/bots/api, "Update". Limit: 32 MiB of JSON.
 class UpdateParser {
  public:
   UpdateParser();

@@ -21,6 +21,7 @@ TEST(Access, IsClosedToStrangersWhoGetACodeOnceAnHour) {
 
 TEST(Access, TheFirstOneAllowedIsMadeAdmin) {
   Access access(config::Access::Pairing, {}, {});
+  access.restore({});
   std::string code = access.knock(5, kNow)->member.pairing_code;
   for (char& c : code)
     c = static_cast<char>(std::toupper(c));
@@ -36,8 +37,22 @@ TEST(Access, TheFirstOneAllowedIsMadeAdmin) {
   EXPECT_FALSE(access.allow(code, false)) << "a code works once";
 }
 
+TEST(Access, LetsNobodyInBeforeItRemembersWhoIsAdmin) {
+  Access access(config::Access::Pairing, {}, {});
+  const auto early = access.allow("77", false);
+  ASSERT_FALSE(early);
+  EXPECT_NE(early.error().detail.find("starting"), std::string::npos);
+  EXPECT_FALSE(access.deny("5"));
+  access.restore({Member{.user_id = 5, .standing = Standing::Admin}});
+  const auto allowed = access.allow("77", false);
+  ASSERT_TRUE(allowed);
+  EXPECT_FALSE(allowed->first_admin);
+  EXPECT_FALSE(access.admin(77));
+}
+
 TEST(Access, RefusesWhatIsNeitherCodeNorId) {
   Access access(config::Access::Pairing, {}, {});
+  access.restore({});
   for (const char* who : {"", "abc", "-5", "0", "5x", "99999999999999999999"}) {
     const auto r = access.allow(who, false);
     ASSERT_FALSE(r) << who;
@@ -47,6 +62,7 @@ TEST(Access, RefusesWhatIsNeitherCodeNorId) {
 
 TEST(Access, DeniedStaysOutAndHearsNothing) {
   Access access(config::Access::Open, {}, {});
+  access.restore({});
   EXPECT_TRUE(access.admitted(5));
   ASSERT_TRUE(access.deny("5"));
   EXPECT_FALSE(access.admitted(5));

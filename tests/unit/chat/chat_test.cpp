@@ -54,6 +54,12 @@ TEST_F(ChatTest, TextInPrivateIsAQuestion) {
   EXPECT_TRUE(d.intake.replies.empty());
 }
 
+TEST_F(ChatTest, StartNamesWhoAnswersHere) {
+  const auto start = command(private_message("/start"), "start");
+  EXPECT_TRUE(chat.needs_choice(Update{.update_id = 1, .body = start}));
+  EXPECT_NE(reply(start, {"openai", ""}).find("OpenAI answers"), std::string::npos);
+}
+
 TEST_F(ChatTest, AGroupIsHeardOnlyWhenItSpeaksToUs) {
   const auto other = decide(group_message("just talk"));
   EXPECT_FALSE(other.intake.prompt);

@@ -107,8 +107,26 @@ TEST(UpdateParser, SaysWhatIsWrongWithABatch) {
   EXPECT_EQ(parser.parse_batch(batch(kPrivate + ",7")).error().detail,
             "update 1 of the batch is not an object");
   EXPECT_EQ(parser.parse_batch("<html>").error().code, Code::Malformed);
-  EXPECT_EQ(parser.parse_batch(std::string(9 << 20, ' ')).error().detail,
-            "answer of getUpdates is over 8 MiB");
+  EXPECT_EQ(parser.parse_batch(std::string((32 << 20) + 1, ' ')).error().detail,
+            "answer of getUpdates is over 32 MiB");
+}
+
+TEST(UpdateParser, TakesAHundredOfTheLongestMessages) {
+  UpdateParser parser;
+  std::string text;
+  for (int i = 0; i < 4096; ++i)
+    text += R"(\u00e4)";
+  const std::string message = R"("message_id":7,"date":1,"chat":{"id":5,"type":"private"},"text":")" + text +
+                              R"(","quote":{"text":")" + text + R"("})";
+  std::string all;
+  for (int i = 1; i <= 100; ++i) {
+    all += (i > 1 ? "," : "") + std::string(R"({"update_id":)") + std::to_string(i) + R"(,"message":{)" +
+           message + R"(,"reply_to_message":{)" + message + "}}}";
+  }
+  ASSERT_GT(all.size(), 8U << 20);
+  const auto updates = parser.parse_batch(batch(all));
+  ASSERT_TRUE(updates) << updates.error().detail;
+  EXPECT_EQ(updates->size(), 100U);
 }
 
 TEST(UpdateParser, NeverCrashesOnTruncationOrMutation) {

@@ -162,6 +162,10 @@ TEST(Answers, RefusalsMeanWhatTheyMean) {
           {400, "Bad Request: chat not found", Refusal::ChatGone, Code::Rejected},
           {400, "Bad Request: not enough rights to send text messages to the chat", Refusal::ChatGone,
            Code::Rejected},
+          // One topic's end isn't that of its group.
+          {400, "Bad Request: message thread not found", Refusal::Other, Code::Rejected},
+          {400, "Bad Request: TOPIC_CLOSED", Refusal::Other, Code::Rejected},
+          {400, "Bad Request: TOPIC_DELETED", Refusal::Other, Code::Rejected},
           {403, "Forbidden: bot was blocked by the user", Refusal::ChatGone, Code::Rejected},
           {403, "Forbidden: bot was kicked from the group chat", Refusal::ChatGone, Code::Rejected},
           {400, "Bad Request: can't parse entities: Unsupported start tag", Refusal::BadFormatting,
