@@ -185,19 +185,22 @@ void Gateway::serve() {
   beat_file_timer_ = service_.loop().every(kBeatFileEvery, [this] { beat_file(); });
   prune_timer_ = service_.loop().every(kPruneEvery, [this] { prune(); });
   introduce();
-  poller_->start();
   service_.ready();
 }
 
-/// Who are we? The name decides which mentions and commands are ours. Tried until it works.
+/// Who are we? The name decides which mentions and commands are ours, so polling begins with the first
+/// answer, whatever it is: what is wrong with the way to Telegram the poller tells best. Tried until it
+/// works.
 void Gateway::introduce() {
   introduce_call_ = api_->get_me([this](telegram::ApiResult<telegram::BotUser> me) {
     if (!me) {
       introduce_timer_ = service_.loop().after(Millis{30'000}, [this] { introduce(); });
+      if (!draining_) poller_->start();
       return;
     }
     offer_.bot_username = me->username;
     offer_.bot_name = me->first_name;
+    if (!draining_) poller_->start();
     logger().info(
         "This is @{} ({}); group privacy is {}", me->username, me->id,
         me->can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
