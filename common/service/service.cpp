@@ -34,6 +34,12 @@ std::string seconds_text(Millis time) {
                                   : std::to_string(time.count()) + " ms";
 }
 
+std::string upper(std::string text) {
+  for (char& c : text)
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  return text;
+}
+
 std::string jobs_text(std::uint64_t n) {
   return std::to_string(n) + (n == 1 ? " job" : " jobs");
 }
@@ -110,7 +116,11 @@ Result<void> Service::Impl::open_outside() {
   if (!identity.http_address.empty()) {
     auto listening = net::HttpServer::listen(loop, identity.http_address,
                                              [this](const net::ServerRequest& r) { return serve(r); });
-    if (!listening) return katana::fail(listening.error());
+    if (!listening) {
+      const std::string setting = "KATANA_" + upper(identity.component) + "_HTTP";
+      listening.error().detail += "; set " + setting + " to another address, or to off";
+      return katana::fail(std::move(listening.error()));
+    }
     server = std::move(*listening);
     log->info("Serving /live /health /ready /metrics on port {}", server->port());
   }

@@ -58,6 +58,19 @@ class CommandLine(Settings):
         self.assert_refused(self.run_program("katana"), "--help")
         self.assert_refused(self.run_program("katana", "up", "--no-such-option"), "no-such-option")
 
+    def test_up_is_a_verb_only_in_its_place(self):
+        for arguments in (["check-process", "up"], ["--env-file", "up", "check-process", "up"]):
+            (self.d.directory / "up").touch()
+            with self.subTest(arguments):
+                status, _, err = self.run_program("katana", *arguments)
+                self.assertEqual(status, 1)
+                self.assertIn("CRITICAL: no process katana-up runs here", err)
+
+    def test_a_settings_file_that_is_not_there_is_refused(self):
+        for arguments in (["up"], ["status"], ["check-heartbeat"]):
+            with self.subTest(arguments):
+                self.assert_refused(self.run_program("katana", "--env-file", "not-there", *arguments), "--env-file")
+
 
 class Refused(Settings):
     def test_each_bad_setting_is_one_line_that_names_it_and_the_mend(self):

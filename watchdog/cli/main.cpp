@@ -1,10 +1,12 @@
 // katana: the operator's command. It asks the gateway and the watchdog over their control sockets, and opens
 // no store.
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <stdexcept>
 #include <string_view>
 
 #include <CLI/CLI.hpp>
@@ -21,6 +23,11 @@
 
 namespace katana::watchdog {
 namespace {
+
+/// Ends the command with status 2, as every program does.
+struct BadSetting : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 
 constexpr Millis kAnswer{15'000};
 constexpr Millis kAlertAnswer{70'000};  // a channel may take its time
@@ -44,7 +51,7 @@ struct Cli {
 
   [[nodiscard]] config::Settings settings() const {
     auto loaded = config::load(config::Program::Tool, line);
-    if (!loaded) throw std::runtime_error(loaded.error().detail);
+    if (!loaded) throw BadSetting(loaded.error().detail);
     for (const auto& secret : config::secrets_of(*loaded))
       log::hide(secret.reveal());
     return std::move(*loaded);
@@ -182,10 +189,17 @@ void add_set_up_verbs(Cli& cli) {
   cli.app.add_subcommand("up", "Runs the whole system on this machine, in the foreground");
 }
 
+/// Where the verb stands: the first word that is no option; `argc` without one.
+int verb_at(int argc, char** argv) {
+  int i = 1;
+  while (i < argc && argv[i][0] == '-')
+    i += std::string_view(argv[i]) == "--env-file" || std::string_view(argv[i]) == "--instance" ? 2 : 1;
+  return std::min(i, argc);
+}
+
 int run(int argc, char** argv) {
   // `katana up --env-file F` and `katana --env-file F up` both work.
-  for (int i = 1; i < argc; ++i) {
-    if (std::string_view(argv[i]) != "up") continue;
+  if (const int i = verb_at(argc, argv); i < argc && std::string_view(argv[i]) == "up") {
     std::vector<const char*> rest{argv[0]};
     rest.insert(rest.end(), argv + 1, argv + i);
     rest.insert(rest.end(), argv + i + 1, argv + argc);
@@ -220,6 +234,9 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   try {
     return katana::watchdog::run(argc, argv);
+  } catch (const katana::watchdog::BadSetting& error) {
+    std::fprintf(stderr, "katana: %s\n", katana::log::redact(error.what()).c_str());
+    return 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "katana: %s\n", katana::log::redact(error.what()).c_str());
     return 1;

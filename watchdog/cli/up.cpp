@@ -61,7 +61,9 @@ Result<int> lock(const config::Settings& s) {
   if (fd < 0) return fail(Code::Internal, "cannot open " + path);
   if (flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
   close(fd);
-  return fail(Code::Rejected, "katana up runs already with KATANA_RUN_DIR=" + s.run_dir);
+  return fail(Code::Rejected,
+              "katana up runs already with KATANA_RUN_DIR=" + s.run_dir +
+                  "; stop that one, or set KATANA_STATE_DIR and KATANA_RUN_DIR to other directories");
 }
 
 int body(const config::Settings& settings, const config::CommandLine& line) {

@@ -127,7 +127,12 @@ TEST(Service, AnAddressInUseIsAFailedStart) {
   ASSERT_TRUE(taken);
   id.http_address = "127.0.0.1:" + std::to_string((*taken)->port());
   Watched w(id, [](Watched&) { FAIL(); });
-  EXPECT_EQ(w.service->run(), 1);
+  testing::internal::CaptureStdout();  // the log is on the one or on the other, by the tests before this
+  testing::internal::CaptureStderr();
+  const int status = w.service->run();
+  EXPECT_THAT(testing::internal::GetCapturedStdout() + testing::internal::GetCapturedStderr(),
+              HasSubstr("set KATANA_GATEWAY_HTTP to another address, or to off"));
+  EXPECT_EQ(status, 1);
 }
 
 TEST(Service, SighupReadsAgain) {
