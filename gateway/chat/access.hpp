@@ -33,6 +33,8 @@ class Access {
     Member member;
   };
   std::optional<Knock> knock(std::int64_t user_id, Wall now);
+  /// The answer to that knock could not be given: the next one is answered.
+  void unanswered(std::int64_t user_id) { at(user_id).last_reply = {}; }
 
   struct Allowed {
     Member member;

@@ -76,6 +76,10 @@ Decision Chat::decide(const Update& update, const ChatChoice& choice, Wall now) 
   return d;
 }
 
+void Chat::take_back(const Decision& d) const {
+  if (d.knocked) access_.unanswered(d.knocked->user_id);
+}
+
 bool Chat::addressed(const IncomingMessage& m) const {
   if (m.kind == ChatKind::Private) return true;
   if (!m.command.empty()) return m.command_target.empty() || same_name(m.command_target, offer_.bot_username);

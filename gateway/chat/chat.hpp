@@ -56,6 +56,8 @@ class Chat {
   /// True when `decide` must be told the conversation's standing choice.
   [[nodiscard]] bool needs_choice(const Update& update) const;
   Decision decide(const Update& update, const ChatChoice& choice, Wall now) const;
+  /// The decision's commit failed: the update will come again.
+  void take_back(const Decision& d) const;
 
  private:
   void message(const IncomingMessage& m, const ChatChoice& choice, Wall now, Decision& d) const;

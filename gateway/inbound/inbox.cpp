@@ -121,6 +121,8 @@ void Inbox::durable(Slice& slice, const Result<std::vector<Accepted>>& accepted)
     for (std::size_t i = 0; i < slice.dispatched.size(); ++i) {
       if (slice.dispatched[i].turn) events_.on_lost(opened(slice.decisions[i], slice.dispatched[i]));
     }
+    for (const Decision& d : slice.decisions)
+      chat_.take_back(d);
     return;
   }
   for (std::size_t i = 0; i < accepted->size(); ++i) {

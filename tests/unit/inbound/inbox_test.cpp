@@ -1,0 +1,94 @@
+#include "gateway/inbound/inbox.hpp"
+
+#include <gtest/gtest.h>
+
+#include "tests/unit/dispatch/fake_store.hpp"
+
+namespace katana::gateway {
+namespace {
+
+/// A store that takes batches, or doesn't; each is at its end at once.
+struct BatchStore : FakeStore {
+  bool disk_full = false;
+  std::int64_t next_id = 1;
+  std::vector<Member> members_put;
+
+  void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) override {
+    std::vector<Accepted> accepted(batch.size());
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      accepted[i].reply_ids.resize(batch[i].replies.size());
+      for (auto& id : accepted[i].reply_ids)
+        id = next_id++;
+      if (batch[i].prompt) accepted[i].turn = OpenedTurn{.turn_id = next_id++};
+    }
+    done.applied(accepted);
+    done.durable(disk_full ? Result<std::vector<Accepted>>(fail(Code::Internal, "disk full")) : accepted);
+  }
+  void put_member(Member member, Done<Nothing>) override { members_put.push_back(std::move(member)); }
+};
+
+struct InboxTest : testing::Test {
+  ManualClock clock;
+  BatchStore store;
+  Offer offer{.bot_user_id = 42, .claude = true, .default_provider = "claude"};
+  Access access{config::Access::Pairing, {5}, {}};
+  Chat chat{offer, access};
+  std::vector<std::string> told;
+  std::vector<std::string> replies;
+  bool confirmed = false;
+  Inbox inbox{chat, store, clock, config::LogMessages::None,
+              InboxEvents{.on_applied = [this](const Opened&) { told.emplace_back("applied"); },
+                          .on_durable = [this](const Opened&) { told.emplace_back("durable"); },
+                          .on_lost = [this](const Opened&) { told.emplace_back("lost"); },
+                          .on_reply = [this](ChatKey, std::int64_t,
+                                             Reply reply) { replies.push_back(reply.text); },
+                          .on_press = [](const std::string&, const std::string&) {},
+                          .on_again = [](std::int64_t) {},
+                          .on_stop = [](ChatKey) {},
+                          .on_chat_gone = [](std::int64_t) {},
+                          .on_ignored = [](const std::string&) {},
+                          .on_duplicate = [] {}}};
+
+  void message(std::int64_t user) {
+    std::vector<Update> batch;
+    batch.push_back({.update_id = 1,
+                     .body = IncomingMessage{
+                         .chat = {user, 0}, .message_id = 9, .from = {.id = user}, .text = "Hello?"}});
+    inbox.accept(std::move(batch), [this](Result<void> done) { confirmed = done.has_value(); });
+  }
+};
+
+TEST_F(InboxTest, AQuestionIsDispatchedEarlyAndShownOnceDurable) {
+  message(5);
+  EXPECT_EQ(told, (std::vector<std::string>{"applied", "durable"}));
+  EXPECT_TRUE(confirmed);
+}
+
+TEST_F(InboxTest, ALostCommitTakesTheQuestionBackAndTheNextOneWaits) {
+  store.disk_full = true;
+  message(5);
+  EXPECT_EQ(told, (std::vector<std::string>{"applied", "lost"}));
+  EXPECT_FALSE(confirmed);
+  told.clear();
+  message(5);
+  EXPECT_TRUE(told.empty()) << "while commits fail nothing is dispatched early";
+  store.disk_full = false;
+  message(5);
+  EXPECT_EQ(told, (std::vector<std::string>{"applied", "durable"}));
+}
+
+TEST_F(InboxTest, AStrangersCodeIsNotLostWithItsCommit) {
+  clock.advance(Millis{1'000});
+  store.disk_full = true;
+  message(77);
+  EXPECT_TRUE(replies.empty());
+  store.disk_full = false;
+  message(77);  // as Telegram gives it again
+  ASSERT_EQ(replies.size(), 1u);
+  EXPECT_NE(replies[0].find(store.members_put.back().pairing_code), std::string::npos);
+  message(77);
+  EXPECT_EQ(replies.size(), 1u) << "one reply an hour";
+}
+
+}  // namespace
+}  // namespace katana::gateway
