@@ -220,9 +220,14 @@ void Parent::watchdog_ended(const Ending& ending) {
   if (stopping_) return;
   forget_deaths(clock_.mono());
   if (ending.signal == 0 && ending.status == 2) {
-    log()->error("the watchdog refuses its settings; stopping");
-    status_ = 2;
-    return stop(0);
+    if (!watched_) {
+      log()->error("the watchdog refuses its settings; stopping");
+      status_ = 2;
+      return stop(0);
+    }
+    // Its settings were good once: a secret's file has changed since. That is no reason to end the service.
+    log()->critical("nobody watches and nobody will be told: the new watchdog refuses a setting: {}",
+                    watchdog_->last_line);
   }
   former_ = {clock_.mono(), ending};
   const auto lived = std::chrono::duration_cast<Millis>(clock_.mono() - watchdog_->started);
@@ -256,6 +261,7 @@ void Parent::hear() {
       log()->warn("from the watchdog: {}", message.error().detail);
   });
   if (!fed) log()->warn("from the watchdog: {}", fed.error().detail);
+  watched_ = watched_ || !messages.empty();
   for (const auto& message : messages)
     obey(message);
 }

@@ -84,6 +84,7 @@ class Parent {
   Mono heard_{};
   Mono checked_{};
   bool aborted_ = false;
+  bool watched_ = false;  ///< a watchdog has spoken: the settings were good at the start
   Restart restart_;
   loop::Timer restart_timer_;
   std::optional<std::pair<Mono, Ending>> former_;  ///< when and how the last watchdog died

@@ -126,6 +126,22 @@ TEST_F(ParentTest, ADeathWhileNobodyWatchedIsToldLater) {
   SUCCEED();
 }
 
+TEST_F(ParentTest, AReplacementThatRefusesASettingStopsNobody) {
+  // The first one runs the gateway and dies; the second finds a secret's file unreadable; then that is
+  // mended.
+  const auto wd =
+      script("watchdog", "watchdog",
+             "trap 'exit 0' TERM; echo x >> " + file("lives") + "; [ $(wc -l < " + file("lives") +
+                 ") != 2 ] || exit 2; while read -r line; do echo \"wd $line\" >> " + file("seen") +
+                 "; case $line in begin) echo 'start gateway' >&0;; running*) [ -e " + file("once") +
+                 " ] || { touch " + file("once") + "; kill -9 $$; };; esac; done");
+  const int status = run({script("gateway", "gateway", kSleeper)}, wd, [&] {
+    return read("lives") == "x\nx\nx\n" && read("seen").find("replaced") != std::string::npos;
+  });
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(output.find("started\n"), output.rfind("started\n")) << "the gateway lived on";
+}
+
 TEST_F(ParentTest, TheGatewayStopsFirstAndTheWatchdogLast) {
   const auto stopper = [&](const std::string& name) {
     return "trap 'echo " + name + " >> " + file("order") + "; exit 0' TERM; while :; do sleep 0.02; done";
