@@ -177,8 +177,10 @@ void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std
     bot_backoff_.reset();
   }
   const bool same = error != nullptr && error->refusal == telegram::Refusal::NotModified;
-  if (error == nullptr || same) {
+  // Whatever else Telegram finds wrong, it has taken the token.
+  if (error == nullptr || error->error.code == Code::Rejected || error->error.code == Code::RateLimited)
     held_ = false;
+  if (error == nullptr || same) {
     lane.backoff.reset();
     succeeded(flight, message_id);
     refresh(lane);

@@ -36,18 +36,18 @@ struct InboxTest : testing::Test {
   std::vector<std::string> told;
   std::vector<std::string> replies;
   bool confirmed = false;
-  Inbox inbox{chat, store, clock, config::LogMessages::None,
-              InboxEvents{.on_applied = [this](const Opened&) { told.emplace_back("applied"); },
-                          .on_durable = [this](const Opened&) { told.emplace_back("durable"); },
-                          .on_lost = [this](const Opened&) { told.emplace_back("lost"); },
-                          .on_reply = [this](ChatKey, std::int64_t,
-                                             Reply reply) { replies.push_back(reply.text); },
-                          .on_press = [](const std::string&, const std::string&) {},
-                          .on_again = [](std::int64_t) {},
-                          .on_stop = [](ChatKey) {},
-                          .on_chat_gone = [](std::int64_t) {},
-                          .on_ignored = [](const std::string&) {},
-                          .on_duplicate = [] {}}};
+  Inbox inbox{
+      chat, store, clock, config::LogMessages::None,
+      InboxEvents{.on_applied = [this](const Opened&) { told.emplace_back("applied"); },
+                  .on_durable = [this](const Opened&) { told.emplace_back("durable"); },
+                  .on_lost = [this](const Opened&) { told.emplace_back("lost"); },
+                  .on_reply = [this](ChatKey, std::int64_t, Reply reply) { replies.push_back(reply.text); },
+                  .on_press = [](const std::string&, const std::string&) {},
+                  .on_again = [](std::int64_t) {},
+                  .on_stop = [](ChatKey) {},
+                  .on_chat_gone = [](std::int64_t) {},
+                  .on_ignored = [](const std::string&) {},
+                  .on_duplicate = [] {}}};
 
   void message(std::int64_t user) {
     std::vector<Update> batch;

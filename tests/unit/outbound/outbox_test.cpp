@@ -349,6 +349,23 @@ TEST_F(OutboxTest, ABlockedChatIsLeftAlone) {
   EXPECT_THAT(telegram.texts(7), ElementsAre("back again"));
 }
 
+TEST_F(OutboxTest, ARefusalOfTheChatAcceptsTheToken) {
+  Code code = Code::Auth;
+  telegram.fault = [&](const FakeTelegram::Call&) -> std::optional<FakeTelegram::Fault> {
+    return code == Code::Auth
+               ? FakeTelegram::Fault{FakeTelegram::error(code, telegram::Refusal::Other, 401)}
+               : FakeTelegram::Fault{FakeTelegram::error(code, telegram::Refusal::ChatGone, 403)};
+  };
+  box().reply({7, 0}, 900, {.text = "note"});
+  world.run_for(Millis{1'000});
+  EXPECT_TRUE(box().load().held);
+  code = Code::Rejected;
+  box().resume();
+  until_idle();
+  EXPECT_EQ(store.replies_done.at(900), "blocked");
+  EXPECT_FALSE(box().load().held);
+}
+
 TEST_F(OutboxTest, AMigratedGroupIsFollowed) {
   open(1, kGroup);
   world.run_for(Millis{500});
