@@ -113,12 +113,12 @@ void Gateway::drain() {
   poller_->stop();
   dispatcher_->drain();
   logger().info("Stopping: {} answers are being written, {} questions wait and stay in the store",
-                dispatcher_->in_flight(), dispatcher_->waiting());
+                dispatcher_->in_hand(), dispatcher_->waiting());
   check_drained();
 }
 
 void Gateway::check_drained() {
-  if (!draining_ || outbox_awaited_ || dispatcher_->in_flight() > 0) return;
+  if (!draining_ || outbox_awaited_ || dispatcher_->in_hand() > 0) return;
   outbox_awaited_ = true;
   outbox_->when_idle([this] { service_.drained(); });
 }

@@ -79,19 +79,9 @@ std::string unknown_command(std::string_view command) {
 std::string nothing_to_stop() {
   return "There is no answer under way.";
 }
-std::string stopping() {
-  return "Stopping.";
-}
-
 std::string too_long(std::size_t limit) {
   return "That message is too long for me: at most " + std::to_string(limit) +
          " characters. Please send it in parts.";
-}
-
-std::string budget_spent(std::string_view which) {
-  return "The " + std::string(which) +
-         " budget of this bot is used up, so I didn't ask the model. Try again later, or "
-         "ask the operator to raise it.";
 }
 
 namespace {

@@ -25,9 +25,7 @@ std::string paired(bool admin);
 std::string only_text();
 std::string unknown_command(std::string_view command);
 std::string nothing_to_stop();
-std::string stopping();
 std::string too_long(std::size_t limit_characters);
-std::string budget_spent(std::string_view which);
 std::string provider_label(std::string_view provider);
 
 /// What the user reads when a job failed: what happened, what they can do, and the id for the operator.

@@ -213,4 +213,10 @@ void Dispatcher::release_credit(Entry& e) {
   if (Worker* worker = pool_.find(e.peer)) worker->outstanding.erase(e.q.turn_id);
 }
 
+std::size_t Dispatcher::in_hand() const {
+  return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& e) {
+    return e.second.state != State::Waiting && e.second.state != State::MayRun;
+  }));
+}
+
 }  // namespace katana::gateway

@@ -76,6 +76,9 @@ class Dispatcher {
 
   [[nodiscard]] std::size_t waiting() const { return queue_.waiting(); }
   [[nodiscard]] std::size_t in_flight() const { return entries_.size() - queue_.waiting(); }
+  /// Jobs whose end is worth waiting for in a drain: neither those that wait nor those that a worker may have
+  /// from before our start, and that nobody has reported yet.
+  [[nodiscard]] std::size_t in_hand() const;
   [[nodiscard]] std::uint64_t progress() const { return progress_; }
   [[nodiscard]] const Pool& pool() const { return pool_; }
   [[nodiscard]] bool idle() const { return entries_.empty(); }

@@ -155,8 +155,9 @@ void Inbox::log_incoming(const Update& update, const Decision& d) const {
       logger().debug("Message in chat {} is not for this bot", m->chat.chat_id);
       return;
     }
-    // A stranger's words are nobody's business here.
-    const std::string text = d.ignored == "stranger" ? std::string() : log::excerpt(m->text, log_messages_);
+    // A stranger's words are nobody's business here; /id is for strangers, too.
+    const bool hidden = d.ignored == "stranger" || m->command == "id";
+    const std::string text = hidden ? std::string() : log::excerpt(m->text, log_messages_);
     logger().info("Message received: ChatID={}, UserID={}{}{}{}", m->chat.chat_id, m->from.id,
                   d.ignored == "stranger" ? ", not admitted" : "", text.empty() ? "" : ", Text=", text);
   } else if (const auto* p = std::get_if<ButtonPress>(&update.body)) {

@@ -465,6 +465,16 @@ TEST_F(DispatcherTest, AJobThatFitsNoFrameIsToldAndNotTriedForEver) {
   EXPECT_TRUE(d->idle());
 }
 
+TEST_F(DispatcherTest, ADrainDoesNotWaitForWhatNobodyHasReported) {
+  ask(1, 100, "claude", true);
+  join("p", "w");
+  ask(2, 200);
+  EXPECT_EQ(d->in_hand(), 1u);
+  answer("p", {"job2", 1}, "a");
+  EXPECT_EQ(d->in_hand(), 0u);
+  EXPECT_EQ(d->in_flight(), 1u);
+}
+
 TEST_F(DispatcherTest, DrainingLetsAnswersFinishAndKeepsTheRestWaiting) {
   join("p", "w", 1);
   ask(1, 100);
