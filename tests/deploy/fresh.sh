@@ -16,6 +16,7 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/katana-fresh
 pristine=$cache/bookworm.tar
 mkdir -p "$cache"
 tree=$(mktemp -d "$cache/tree.XXXXXX")
+chmod 755 "$tree"  # it becomes a root directory: Postfix's own user must be able to pass it
 mounted=()
 running=
 cleanup() {
@@ -43,10 +44,17 @@ for f in /etc/apt/apt.conf.d/*proxy* /etc/apt/sources.list /etc/apt/sources.list
   [ ! -e "$f" ] || cp "$f" "$tree$f"
 done
 
+# Likewise one whose way out has a certificate of its own.
+if compgen -G '/usr/local/share/ca-certificates/*.crt' >/dev/null; then
+  cp /usr/local/share/ca-certificates/*.crt "$tree/usr/local/share/ca-certificates/"
+  chroot "$tree" update-ca-certificates >/dev/null 2>&1
+fi
+
 git clone -q --no-local . "$tree/katana"
 # Becomes a shell command inside the tree; call it in a subshell. It execs, so a signal reaches the command itself.
 enter() {
   exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 TERM=dumb \
+    NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt \
     ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
     ${npm_config_registry:+npm_config_registry="$npm_config_registry"} \
     chroot "$tree" bash -c "cd /katana && exec $1"
