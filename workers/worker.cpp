@@ -31,7 +31,6 @@ Worker::Worker(Options options, Ports ports)
 
 std::size_t Worker::add_gateway(std::string endpoint, std::unique_ptr<bus::JobClient> client) {
   links_.push_back(std::make_unique<Link>(std::move(endpoint), std::move(client), ports_.clock.mono()));
-  say_hello(*links_.back());
   return links_.size() - 1;
 }
 

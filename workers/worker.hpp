@@ -61,7 +61,8 @@ class Worker final : private Call::Owner {
 
   /// The index for `on_message`; links are never removed.
   std::size_t add_gateway(std::string endpoint, std::unique_ptr<bus::JobClient> client);
-  /// The connection is there, for the first time or again.
+  /// The connection is there, for the first time or again: Hello is said now, and should that be refused,
+  /// with the next beat.
   void on_connected(std::size_t gateway);
   void on_message(std::size_t gateway, bus::Message message);
   void beat();

@@ -54,7 +54,7 @@ void Worker::beat() {
       case Link::Need::Reconnect:
         if (link.joined()) logger().warn("The gateway at {} is silent: connecting anew", link.endpoint());
         link.reconnect(now);
-        [[fallthrough]];
+        break;
       case Link::Need::Hello:
         say_hello(link);
         break;

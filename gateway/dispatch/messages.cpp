@@ -50,9 +50,11 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
     return;
   }
   std::unordered_set<std::int64_t> before;
+  bool crossed = false;
   if (Worker* old = pool_.find_by_id(hello.worker_id)) {
     before = std::move(old->outstanding);
     const bus::PeerId old_peer = old->peer;
+    crossed = old_peer == peer;
     pool_.remove(old_peer);
   }
   Worker& worker = pool_.add(peer, hello, clock_.mono());
@@ -81,7 +83,13 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
   }
   for (const std::int64_t turn_id : before) {
     const auto it = entries_.find(turn_id);
-    if (it != entries_.end() && it->second.state == State::Running) requeue(it->second, false);
+    if (it == entries_.end() || it->second.state != State::Running) continue;
+    // On one connection a job may have crossed with the Hello: whether it came is for the beats to say.
+    if (crossed) {
+      worker.outstanding.insert(turn_id);
+    } else {
+      requeue(it->second, false);
+    }
   }
   pump();
 }

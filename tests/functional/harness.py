@@ -318,7 +318,7 @@ class Case(unittest.TestCase):
 
     def _show_logs(self):
         outcome = self._outcome.result
-        failed = any(test is self for test, _ in outcome.failures + outcome.errors)
+        failed = any(self in (test, getattr(test, "test_case", None)) for test, _ in outcome.failures + outcome.errors)
         if failed:
             for process in self.d.processes:
                 print(f"---- {process.name} ----\n{process.log()[-6000:]}")

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import termios
 
-from harness import BIN, Case, eventually, http_get, main
+from harness import BIN, Case, eventually, main
 from watching import in_chat, in_mail, kill, processes_of, replaced, told, wait_up
 
 
@@ -21,6 +21,7 @@ class Start(Case):
             "Initializing katana-gateway", "gateway.service - INFO - Started", "Initializing katana-claude")]
         self.assertEqual(order, sorted(order), "each waits for what it needs")
         self.assertGreater(log.index("Initializing katana-openai"), log.index("gateway.service - INFO - Started"))
+        self.assertEqual(log.count(" joined, 0 jobs in hand"), 2, "each worker says Hello once")
 
     def test_two_at_once_are_refused(self):
         self.d.up()
@@ -76,10 +77,10 @@ class Stop(Case):
                 self.sandbox.say("Tell me a story")
                 self.sandbox.wait_text("Once upon")
                 before = len(self.sandbox.record(call="messages"))
+                heard = katana.log().count("Text=And who are you?")  # the log goes on from one start to the next
                 self.sandbox.say("And who are you?")
-                waiting = f"http://{self.d.gateway_http}/health"
                 eventually("the second question is in the store",
-                           lambda: "And who are you?" in katana.log() and http_get(waiting)[0] == 200)
+                           lambda: katana.log().count("Text=And who are you?") > heard)
                 katana.signal(number)
                 self.assertEqual(katana.wait(), 0)
                 self.assertIn("Once upon a time there was an end. " + number.name, self.sandbox.texts(), "it was finished")

@@ -188,12 +188,10 @@ TEST_F(Threaded, AFailureOutsideOfTransactionsIsReportedAndForgotten) {
 }
 
 TEST_F(Threaded, UpkeepIsDoneWhenItIsQuiet) {
-  auto gate = hold();
-  connection->upkeeps_wanted = 1;
   auto upkept = connection->upkept.get_future();
-  gate.set_value();
-  insert(1, "a");
-  EXPECT_EQ(upkept.wait_for(std::chrono::seconds{30}), std::future_status::ready);
+  connection->upkeeps_wanted = 1;
+  insert(1, "a");  // wakes the thread, should it sleep already
+  run_until(loop, [&] { return upkept.wait_for(std::chrono::seconds{0}) == std::future_status::ready; });
   EXPECT_EQ(count(), 1);
 }
 

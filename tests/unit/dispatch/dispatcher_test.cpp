@@ -342,6 +342,29 @@ TEST_F(DispatcherTest, AWorkerThatSaysHelloDuringALeaseStillCountsTheJob) {
   EXPECT_EQ(d->waiting(), 1u) << "its credit is in use";
 }
 
+TEST_F(DispatcherTest, AJobThatCrossesWithAHelloIsNotGivenTwice) {
+  join("p", "w");
+  ask(1, 100);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+  join("p", "w");  // on the same connection, said before the job came
+  pass(Millis{1'000}, {"p"});
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 0u);
+  answer("p", {"job1", 1}, "answer");
+  EXPECT_EQ(answers[1], "answer");
+  EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u);
+}
+
+TEST_F(DispatcherTest, AJobThatNeverCameIsMissedInTheBeatsAlsoAfterAHello) {
+  join("p", "w");
+  ask(1, 100);
+  join("p", "w");
+  bus.take<bus::Job>("p");
+  pass(Millis{11'000}, {"p"});
+  const auto again = bus.take<bus::Job>("p");
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].job.attempt, 2u);
+}
+
 TEST_F(DispatcherTest, AFailureReachesItsUserInWords) {
   join("p", "w");
   ask(1, 100);

@@ -212,7 +212,7 @@ TEST_F(CallTest, AKeyInTheServersWordsIsHiddenAlsoWhereTheyAreCut) {
     http.data(request, R"({"error":{"type":"authentication_error","message":")" + std::string(before, '.') +
                            R"(sk-ant-key-one"}})");
     http.done(request, 401);
-    const std::string& said = failures().back().error.detail;
+    const std::string said = failures().back().error.detail;
     EXPECT_EQ(said.find("sk-ant-"), std::string::npos) << said;
   }
 }

@@ -25,6 +25,28 @@ TEST_F(WorkerTest, SaysHelloThenGrantsCredit) {
   EXPECT_THAT(g.all<bus::Hello>(), SizeIs(1));
 }
 
+TEST_F(WorkerTest, SaysHelloOnceAConnection) {
+  FakeClient& g = gateway();
+  say(bus::Welcome{.gateway_id = "g1"});
+  worker->beat();
+  ASSERT_THAT(g.all<bus::Hello>(), SizeIs(1));
+  while (g.reconnects == 0)
+    pass(Worker::kTick, true);
+  worker->on_connected(0);
+  pass(Millis{1'000});
+  EXPECT_THAT(g.all<bus::Hello>(), SizeIs(1));
+}
+
+TEST_F(WorkerTest, AHelloThatIsRefusedIsSaidWithTheNextBeat) {
+  FakeClient& g = gateway();
+  g.full = true;
+  worker->on_connected(0);
+  g.full = false;
+  g.sent.clear();
+  pass(Millis{500});
+  EXPECT_THAT(g.all<bus::Hello>(), SizeIs(1));
+}
+
 TEST_F(WorkerTest, TakesAJobToItsEnd) {
   FakeClient& g = joined();
   say(job("j1"));

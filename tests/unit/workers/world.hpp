@@ -117,7 +117,7 @@ class World : public testing::Test {
   FakeClient& gateway() {
     auto client = std::make_unique<FakeClient>();
     clients.push_back(client.get());
-    worker->add_gateway("ipc://g", std::move(client));
+    worker->on_connected(worker->add_gateway("ipc://g", std::move(client)));
     return *clients.back();
   }
   /// A gateway that has welcomed the worker.
