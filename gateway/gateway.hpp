@@ -67,7 +67,7 @@ class Gateway {
   [[nodiscard]] std::string unhealthy_reason() const;
 
   // the operator
-  void control(const control::Request& request, control::ControlServer::Reply reply);
+  void control(const control::Request& request, const control::ControlServer::Reply& reply);
   void control_allow(const control::Request& request, const control::ControlServer::Reply& reply);
   void control_deny(const control::Request& request, const control::ControlServer::Reply& reply);
   void control_usage(const control::ControlServer::Reply& reply);

@@ -59,7 +59,7 @@ void Gateway::arm_poller() {
 void Gateway::beat_file() {
   if (!store_asked_) {
     store_asked_ = true;
-    store_->ping(Done<Nothing>{.durable = [this](Result<Nothing> answer) {
+    store_->ping(Done<Nothing>{.durable = [this](const Result<Nothing>& answer) {
       store_asked_ = false;
       if (answer) last_store_answer_ = service_.clock().mono();
     }});

@@ -30,7 +30,7 @@ control::Answer refused(const Error& error) {
 
 }  // namespace
 
-void Gateway::control(const control::Request& request, control::ControlServer::Reply reply) {
+void Gateway::control(const control::Request& request, const control::ControlServer::Reply& reply) {
   const std::string& verb = request.verb;
   if (verb == "allow") return control_allow(request, reply);
   if (verb == "deny") return control_deny(request, reply);

@@ -159,7 +159,7 @@ void Gateway::on_delivered(std::int64_t turn_id, const std::string& abandoned) {
 
 void Gateway::press_answered(const std::string& press_id, const std::string& text) {
   const std::uint64_t n = next_press_++;
-  press_calls_[n] = api_->answer_callback(press_id, text, [this, n](telegram::ApiResult<bool>) {
+  press_calls_[n] = api_->answer_callback(press_id, text, [this, n](const telegram::ApiResult<bool>&) {
     service_.loop().later([this, n] { press_calls_.erase(n); });
   });
 }

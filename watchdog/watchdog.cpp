@@ -181,10 +181,11 @@ void Watchdog::restore_incidents() {
   if (!restored) return log()->error("open incidents of the last run are lost: {}", restored.error().detail);
   std::vector<std::string> moot;
   for (const auto& [key, incident] : book_->open_incidents()) {
-    log()->info("still open from the last run: {}", incident.report.title);
-    if (incident.report.component != "channel") continue;
+    const Report& report = incident.report;
+    log()->info("still open from the last run: {}", report.title);
+    if (report.component != "channel") continue;
     const auto it = std::find_if(deliveries_.begin(), deliveries_.end(),
-                                 [&](const auto& d) { return d->name() == incident.report.where; });
+                                 [&report](const auto& d) { return d->name() == report.where; });
     if (it != deliveries_.end())
       (*it)->resume_failing();
     else
@@ -196,7 +197,7 @@ void Watchdog::restore_incidents() {
 
 Result<void> Watchdog::open_doors() {
   auto heartbeats =
-      service_.bus().serve_heartbeats(settings_.watch, [this](bus::Heartbeat b) { heard(std::move(b)); });
+      service_.bus().serve_heartbeats(settings_.watch, [this](const bus::Heartbeat& b) { heard(b); });
   if (!heartbeats) return fail(with_context(heartbeats.error(), "KATANA_WATCH"));
   heartbeats_ = std::move(*heartbeats);
   if (!settings_.watchdog_http.empty()) log()->info("Status page: http://{}/", settings_.watchdog_http);
@@ -225,7 +226,7 @@ void Watchdog::drain() {
 
 // ---- judging ----
 
-void Watchdog::heard(bus::Heartbeat beat) {
+void Watchdog::heard(const bus::Heartbeat& beat) {
   apply(roster_->beat(beat, service_.clock().mono()));
   const Member* m = roster_->find(beat.instance);
   if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process

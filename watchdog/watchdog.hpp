@@ -40,7 +40,7 @@ class Watchdog {
   void restore_incidents();
   void drain();
 
-  void heard(bus::Heartbeat beat);
+  void heard(const bus::Heartbeat& beat);
   void tick();
   void apply(const Roster::Changes& changes);
   void settle();

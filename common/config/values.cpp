@@ -120,7 +120,7 @@ Result<TelegramLimits> parse_limits(std::string_view text) {
   TelegramLimits out;
   double* const into[] = {&out.bot_per_second, &out.chat_per_second, &out.group_per_minute};
   bool good = items.size() == std::size(into);
-  for (std::size_t i = 0; good && i < items.size(); ++i) {
+  for (std::size_t i = 0; good && i < std::size(into); ++i) {
     const auto value = positive(items[i], kMaxRate);
     good = value.has_value();
     if (good) *into[i] = *value;

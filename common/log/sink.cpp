@@ -109,7 +109,7 @@ void LineSink::sink_it_(const spdlog::details::log_msg& msg) {
   drain(0);
 }
 
-void LineSink::push(std::string line) {
+void LineSink::push(const std::string& line) {
   if (dropped_ > 0 && pending_.size() < kMaxPending / 2) {
     const std::string note = std::to_string(dropped_) + " log lines were dropped: nobody read them in time";
     pending_ += format_line(format_, "log", spdlog::level::warn, spdlog::log_clock::now(), note) + "\n";

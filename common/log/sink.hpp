@@ -26,7 +26,7 @@ class LineSink final : public spdlog::sinks::base_sink<std::mutex> {
   void flush_() override;
 
  private:
-  void push(std::string line);
+  void push(const std::string& line);
   void drain(int wait_ms);
 
   int fd_;

@@ -15,7 +15,7 @@ volatile std::sig_atomic_t interval_ms = static_cast<std::sig_atomic_t>(HangAlar
 void set_timer(int ms) {
   itimerval value{};
   value.it_value.tv_sec = ms / 1000;
-  value.it_value.tv_usec = ms % 1000 * 1000;
+  value.it_value.tv_usec = ms % 1000 * 1000L;
   setitimer(ITIMER_REAL, &value, nullptr);
 }
 

@@ -19,7 +19,8 @@ constexpr std::string_view kStarting = "the gateway is starting; try again in a 
 
 }  // namespace
 
-Access::Access(config::Access mode, std::vector<std::int64_t> allowed, std::vector<std::int64_t> admins)
+Access::Access(config::Access mode, const std::vector<std::int64_t>& allowed,
+               const std::vector<std::int64_t>& admins)
     : mode_(mode) {
   for (const auto id : allowed)
     at(id).standing = Standing::Allowed;

@@ -19,7 +19,8 @@ namespace katana::gateway {
 /// be stored.
 class Access {
  public:
-  Access(config::Access mode, std::vector<std::int64_t> allowed, std::vector<std::int64_t> admins);
+  Access(config::Access mode, const std::vector<std::int64_t>& allowed,
+         const std::vector<std::int64_t>& admins);
 
   /// What the store remembered.
   void restore(std::vector<Member> members);

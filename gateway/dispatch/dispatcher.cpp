@@ -70,18 +70,18 @@ void Dispatcher::start(Entry& e, Worker& worker) {
   worker.outstanding.insert(turn_id);
   store_.lease(
       e.q.job, worker.worker_id, e.q.provider, e.q.model,
-      Done<LeasedJob>{.applied =
-                          [this, turn_id, ref = e.q.job](const Result<LeasedJob>& leased) {
-                            const auto it = entries_.find(turn_id);
-                            if (it == entries_.end() || it->second.state != State::Leasing) return;
-                            if (leased) return send_job(turn_id, ref, *leased);
-                            logger().error("job {}: the store gives no lease: {}", ref.job_id,
-                                           leased.error().detail);
-                            not_sent(it->second);
-                            store_pause_until_ = clock_.mono() + kStorePause;
-                          },
-                      .durable = [this, turn_id, ref = e.q.job](
-                                     Result<LeasedJob> leased) { on_lease_durable(turn_id, ref, leased); }});
+      Done<LeasedJob>{
+          .applied =
+              [this, turn_id, ref = e.q.job](const Result<LeasedJob>& leased) {
+                const auto it = entries_.find(turn_id);
+                if (it == entries_.end() || it->second.state != State::Leasing) return;
+                if (leased) return send_job(turn_id, ref, *leased);
+                logger().error("job {}: the store gives no lease: {}", ref.job_id, leased.error().detail);
+                not_sent(it->second);
+                store_pause_until_ = clock_.mono() + kStorePause;
+              },
+          .durable = [this, turn_id, ref = e.q.job](
+                         const Result<LeasedJob>& leased) { on_lease_durable(turn_id, ref, leased); }});
 }
 
 void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const LeasedJob& leased) {

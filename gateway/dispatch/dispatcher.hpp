@@ -111,13 +111,13 @@ class Dispatcher {
   void on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref, const Result<LeasedJob>& leased);
 
   void on(const bus::PeerId& peer, bus::Hello hello);
-  void on(const bus::PeerId& peer, bus::Beat beat);
+  void on(const bus::PeerId& peer, const bus::Beat& beat);
   void on(const bus::PeerId& peer, bus::Credit credit);
-  void on(const bus::PeerId& peer, bus::Accept accept);
+  void on(const bus::PeerId& peer, const bus::Accept& accept);
   void on(const bus::PeerId& peer, bus::Chunk chunk);
   void on(const bus::PeerId& peer, bus::JobResult result);
   void on(const bus::PeerId& peer, bus::JobFailed failed);
-  void on(const bus::PeerId& peer, bus::BlobGet get);
+  void on(const bus::PeerId& peer, const bus::BlobGet& get);
   void on(const bus::PeerId& peer, bus::Goodbye);
   template <class T>
   void on(const bus::PeerId&, T) {}  // ours to send, not to get: ignored

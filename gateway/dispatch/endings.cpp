@@ -105,7 +105,8 @@ void Dispatcher::requeue(Entry& e, bool died) {
   }
   e.state = State::Requeueing;
   const std::int64_t turn_id = e.q.turn_id;
-  store_.requeue(e.q.job, died, Done<bus::JobRef>{.durable = [this, turn_id](Result<bus::JobRef> next) {
+  store_.requeue(e.q.job, died,
+                 Done<bus::JobRef>{.durable = [this, turn_id](const Result<bus::JobRef>& next) {
                    on_requeued(turn_id, next);
                  }});
 }

@@ -94,7 +94,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
   pump();
 }
 
-void Dispatcher::on(const bus::PeerId& peer, bus::Beat beat) {
+void Dispatcher::on(const bus::PeerId& peer, const bus::Beat& beat) {
   const Mono now = clock_.mono();
   for (const auto& ref : beat.running) {
     if (Entry* e = running(peer, ref)) e->listed = now;
@@ -108,7 +108,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Credit credit) {
   pump();
 }
 
-void Dispatcher::on(const bus::PeerId& peer, bus::Accept accept) {
+void Dispatcher::on(const bus::PeerId& peer, const bus::Accept& accept) {
   if (Entry* e = running(peer, accept.job)) e->listed = clock_.mono();
 }
 
@@ -168,7 +168,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
   fail(*e, failed);
 }
 
-void Dispatcher::on(const bus::PeerId& peer, bus::BlobGet get) {
+void Dispatcher::on(const bus::PeerId& peer, const bus::BlobGet& get) {
   bus::BlobPart part{.sha256 = get.sha256, .offset = get.offset};
   if (!events_.blob || !events_.blob(get.sha256, get.offset, part)) part.missing = true;
   send(peer, part);

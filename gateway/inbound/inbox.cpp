@@ -56,11 +56,11 @@ void Inbox::accept(std::vector<Update> updates, std::function<void(Result<void>)
   batch->choices.resize(updates.size());
   batch->updates = std::move(updates);
   batch->then = std::move(then);
-  gather_choices(std::move(batch), 0);
+  gather_choices(batch, 0);
 }
 
 /// Few updates need the standing choice (/model): each is asked for in turn, then the batch goes on.
-void Inbox::gather_choices(std::shared_ptr<Batch> batch, std::size_t from) {
+void Inbox::gather_choices(const std::shared_ptr<Batch>& batch, std::size_t from) {
   for (std::size_t i = from; i < batch->updates.size(); ++i) {
     if (!chat_.needs_choice(batch->updates[i])) continue;
     const ChatKey chat = chat_of(batch->updates[i]);

@@ -50,7 +50,7 @@ class Inbox {
  private:
   struct Batch;
   struct Slice;
-  void gather_choices(std::shared_ptr<Batch> batch, std::size_t from);
+  void gather_choices(const std::shared_ptr<Batch>& batch, std::size_t from);
   std::shared_ptr<Slice> decide(const Batch& batch, std::size_t from, std::size_t to);
   void commit(const std::shared_ptr<Slice>& slice, const std::shared_ptr<Batch>& batch);
   void applied(Slice& slice, const Result<std::vector<Accepted>>& accepted);

@@ -156,7 +156,7 @@ void Outbox::Impl::ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t th
   question->row = row;
   question->attempted = true;
   question->asks = true;
-  asked_[outbox_id] = {{lane.chat_id, thread_id}, std::move(reply)};
+  asked_[outbox_id] = std::pair(ChatKey{lane.chat_id, thread_id}, std::move(reply));
   if (asked_.size() > kMaxAsked) asked_.erase(asked_.begin());
   lane.first.push_front({nullptr, std::move(question)});
   ++replies_;
@@ -353,7 +353,7 @@ void Outbox::Impl::migrate(Lane& from, std::int64_t to) {
   auto task = std::make_shared<StoreTask>();
   task->doing = "store migrate_chat";
   task->run = [this, old, to](Done<Nothing> done) { store_.migrate_chat(old, to, std::move(done)); };
-  submit(std::move(task));
+  submit(task);
   moved_[old] = to;
   Lane& lane = lane_of(to);
   for (Answer* answer : from.answers) {

@@ -121,7 +121,7 @@ struct Outbox::Impl {
   void ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t thread_id, Reply reply, bool row);
 
   // outbox_store.cpp: what the store must learn
-  void submit(std::shared_ptr<StoreTask> task);
+  void submit(const std::shared_ptr<StoreTask>& task);
   void add_row(Answer& answer, std::size_t part);
   void part_sent(Answer& answer, std::size_t part);
   void forget_message(std::int64_t outbox_id);

@@ -16,7 +16,7 @@ constexpr std::string_view kNoRow = "the store knows nothing of it";
 
 }  // namespace
 
-void Outbox::Impl::submit(std::shared_ptr<StoreTask> task) {
+void Outbox::Impl::submit(const std::shared_ptr<StoreTask>& task) {
   ++store_tasks_;
   Done<Nothing> done;
   done.applied = guarded([this, task](const Result<Nothing>& r) {
@@ -24,7 +24,7 @@ void Outbox::Impl::submit(std::shared_ptr<StoreTask> task) {
     task->applied();
     run();
   });
-  done.durable = guarded([this, task](Result<Nothing> r) {
+  done.durable = guarded([this, task](const Result<Nothing>& r) {
     if (r) {
       --store_tasks_;
       if (task->durable) task->durable();
@@ -72,7 +72,7 @@ void Outbox::Impl::add_row(Answer& answer, std::size_t part) {
     if (part == 0) abandon(*a, std::string(kNoRow));
     refresh(*a->lane);
   };
-  submit(std::move(task));
+  submit(task);
 }
 
 void Outbox::Impl::part_sent(Answer& answer, std::size_t part) {
@@ -98,7 +98,7 @@ void Outbox::Impl::part_sent(Answer& answer, std::size_t part) {
     abandon(*a, std::string(kNoRow));
     refresh(*a->lane);
   };
-  submit(std::move(task));
+  submit(task);
 }
 
 /// A message id that means another message from now on: a start from the store must not edit that. Not
@@ -132,7 +132,7 @@ void Outbox::Impl::deliver(Answer& answer) {
     refresh(lane);
   };
   task->refused = task->durable;
-  submit(std::move(task));
+  submit(task);
 }
 
 void Outbox::Impl::attempt(Lane& lane, const WaitingReply& reply) {
@@ -154,7 +154,7 @@ void Outbox::Impl::attempt(Lane& lane, const WaitingReply& reply) {
     if (!lane.first.empty() && lane.first.front().reply) reply_done(lane, 0, std::string(kNoRow));
     refresh(lane);
   };
-  submit(std::move(task));
+  submit(task);
 }
 
 /// The reply at the lane's head has come to its end.
@@ -168,7 +168,7 @@ void Outbox::Impl::reply_done(Lane& lane, std::int64_t message_id, const std::st
   task->run = [this, id = reply->outbox_id, message_id, abandoned](Done<Nothing> done) {
     store_.reply_done(id, message_id, abandoned, std::move(done));
   };
-  submit(std::move(task));
+  submit(task);
   if (events_.on_reply_done) {
     told_.push_back([this, id = reply->outbox_id, abandoned] { events_.on_reply_done(id, abandoned); });
   }

@@ -17,7 +17,8 @@ namespace katana::gateway {
 struct ChatKey {
   std::int64_t chat_id = 0;
   std::int64_t thread_id = 0;
-  friend auto operator<=>(const ChatKey&, const ChatKey&) = default;
+  // clang-tidy 14 sees a literal zero in what the compiler writes for it.
+  friend auto operator<=>(const ChatKey&, const ChatKey&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// The two moments of an operation, in this order, both on the loop. `applied`: done in the open transaction,

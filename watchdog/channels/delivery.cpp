@@ -92,7 +92,7 @@ void Delivery::keep_thread(const std::string& incident, const std::string& threa
   if (threads_.size() > kThreads) threads_.pop_front();
   std::string all;
   for (const auto& [id, t] : threads_)
-    all += id + " " + t + "\n";
+    all.append(id).append(" ").append(t).append("\n");
   disk_.run([path = threads_path(), all] { return write_durably(path, all); },
             [this](const Result<void>& r) {
               if (!r) log()->error("{}: {}", name(), r.error().detail);

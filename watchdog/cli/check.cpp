@@ -47,19 +47,22 @@ bool of_deployment(const std::filesystem::path& process, const std::string& run_
   return true;
 }
 
+Verdict running(const std::string& program, const std::string& pid) {
+  return {true, "OK: " + program + " runs as process " + pid + " (the watchdog can't be asked)"};
+}
+
 Verdict by_proc(const std::string& name, const std::string& run_dir) {
-  const std::string component = name.substr(0, name.find('-'));
+  const std::string program = "katana-" + name.substr(0, name.find('-'));
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator("/proc", error)) {
     const std::string pid = entry.path().filename().string();
     if (pid.find_first_not_of("0123456789") != std::string::npos) continue;
     std::ifstream file(entry.path() / "comm");
     std::string comm;
-    if (std::getline(file, comm) && comm == ("katana-" + component).substr(0, 15) &&
-        of_deployment(entry.path(), run_dir))
-      return {true, "OK: katana-" + component + " runs as process " + pid + " (the watchdog can't be asked)"};
+    if (std::getline(file, comm) && comm == program.substr(0, 15) && of_deployment(entry.path(), run_dir))
+      return running(program, pid);
   }
-  return critical("no process katana-" + component + " runs here, and the watchdog can't be asked");
+  return critical("no process " + program + " runs here, and the watchdog can't be asked");
 }
 
 }  // namespace

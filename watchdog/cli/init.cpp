@@ -149,7 +149,7 @@ class Init {
     std::int64_t offset = 0;
     const auto end = std::chrono::steady_clock::now() + kMessageWait;
     while (std::chrono::steady_clock::now() < end) {
-      const auto found = net_.updates({api_url_, Secret(token), {}}, offset, kPollWait).and_then(find_chat);
+      auto found = net_.updates({api_url_, Secret(token), {}}, offset, kPollWait).and_then(find_chat);
       if (!found) return fail(with_context(found.error(), "asking the alert bot for your message"));
       offset = std::max(offset, found->next_offset);
       if (found->chat_id != 0) return found;

@@ -95,6 +95,7 @@ std::vector<std::pair<std::string, Result<Receipt>>> Try::send(const config::Set
                                                                const Notice& notice) {
   const auto channels = open_channels(loop_, http_, http_, settings);
   std::vector<std::pair<std::string, Result<Receipt>>> out;
+  out.reserve(channels.size());
   for (const auto& channel : channels)
     out.emplace_back(channel->name(), fail(Code::Timeout, "no answer"));
   std::size_t open = channels.size();

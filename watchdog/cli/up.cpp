@@ -36,12 +36,12 @@ std::vector<std::string> environment_of(config::Program program, const std::stri
   if (program == config::Program::Watchdog) {
     std::string expect;
     for (const auto& [component, count] : s.expect)
-      expect += (expect.empty() ? "" : ",") + component + ":" + std::to_string(count);
+      expect.append(expect.empty() ? "" : ",").append(component).append(":").append(std::to_string(count));
     own["KATANA_EXPECT"] = expect;
   }
   std::vector<std::string> out;
   for (const auto& [key, value] : own)
-    out.push_back(key + "=" + value);
+    out.emplace_back(key).append("=").append(value);
   return out;
 }
 

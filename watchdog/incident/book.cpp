@@ -90,7 +90,8 @@ void Book::send(NoticeKind kind, const Incident& incident, Now now, std::string 
   n.at = now.wall;
   n.host = host_;
   n.where = incident.report.where;
-  n.title = title.empty() ? incident.report.title : std::move(title);
+  n.title = std::move(title);
+  if (n.title.empty()) n.title = incident.report.title;
   n.effect = kind == NoticeKind::Resolved ? "" : incident.report.effect;
   n.last_error = incident.report.last_error;
   n.restarts = incident.report.restarts;

@@ -121,7 +121,7 @@ std::string subject(const Notice& n) {
 std::string to_text(const Notice& n) {
   std::string out = subject(n) + "\n";
   for (const auto& [name, value] : facts_of(n))
-    out += "\n" + name + ": " + value;
+    out.append("\n").append(name).append(": ").append(value);
   return out + "\n";
 }
 

@@ -114,7 +114,8 @@ class Merger {
     std::string out;
     for (const auto& [name, f] : families_) {
       if (f.samples.empty()) continue;
-      out += "# HELP " + name + " " + f.help + "\n# TYPE " + name + " " + f.type + "\n" + f.samples;
+      out.append("# HELP ").append(name).append(" ").append(f.help).append("\n# TYPE ").append(name);
+      out.append(" ").append(f.type).append("\n").append(f.samples);
     }
     return out;
   }

@@ -62,7 +62,7 @@ std::string to_table(const Snapshot& s, bool colour) {
       {"PROCESS", "STATE", "UPTIME", "WAITING", "UNDER WAY", "MEMORY", "RESTARTS", "LAST ERROR"}};
   for (const auto& [name, m] : s.roster->members())
     rows.push_back(process_row(m, s.now.mono));
-  std::string out = columns(rows, [&](std::size_t r, std::size_t c, std::string cell) {
+  std::string out = columns(rows, [&](std::size_t r, std::size_t c, const std::string& cell) {
     return colour && r > 0 && c == 1 ? colour_of(rows[r][1]) + cell + "\x1b[0m" : cell;
   });
   if (rows.size() == 1) out += "no process was heard yet\n";
