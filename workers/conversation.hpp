@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "common/bus/message.hpp"
+#include "common/core/json_writer.hpp"
 #include "common/core/result.hpp"
-#include "workers/json_writer.hpp"
 #include "workers/provider.hpp"
 
 /// What both providers ask of a conversation, and how files travel in it.

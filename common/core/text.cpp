@@ -2,6 +2,8 @@
 
 #include <cstdint>
 
+#include <simdjson.h>
+
 namespace katana::text {
 namespace {
 
@@ -67,13 +69,7 @@ std::size_t prefix_of_utf16(std::string_view utf8, std::size_t units) {
 }
 
 bool is_valid_utf8(std::string_view bytes) {
-  std::size_t i = 0;
-  while (i < bytes.size()) {
-    const std::size_t n = well_formed(bytes, i);
-    if (n == 0) return false;
-    i += n;
-  }
-  return true;
+  return simdjson::validate_utf8(bytes.data(), bytes.size());
 }
 
 std::string sanitize(std::string_view bytes) {

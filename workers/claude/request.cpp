@@ -5,8 +5,6 @@
 namespace katana::claude {
 namespace {
 
-using workers::JsonWriter;
-
 /// The API demands a cap; a job without one gets what every model of the family can do.
 constexpr std::uint64_t kDefaultCap = 4096;
 /// Prompts below some 1,000 tokens aren't cached in any case, and a cache written for nothing costs more than

@@ -7,8 +7,6 @@
 namespace katana::openai {
 namespace {
 
-using workers::JsonWriter;
-
 /// The Responses API refuses a smaller cap.
 constexpr std::uint32_t kSmallestCap = 16;
 

@@ -1,10 +1,8 @@
-#include "workers/json_writer.hpp"
-
-#include <simdjson.h>
+#include "common/core/json_writer.hpp"
 
 #include "common/core/text.hpp"
 
-namespace katana::workers {
+namespace katana {
 namespace {
 
 bool plain(char c) {
@@ -61,12 +59,14 @@ JsonWriter& JsonWriter::key(std::string_view name) {
   return *this;
 }
 
-JsonWriter& JsonWriter::begin_text() {
-  return open('"');
+JsonWriter& JsonWriter::value(bool truth) {
+  separate();
+  out_ += truth ? "true" : "false";
+  return *this;
 }
 
 JsonWriter& JsonWriter::text(std::string_view piece) {
-  if (!simdjson::validate_utf8(piece.data(), piece.size())) return text(text::sanitize(piece));
+  if (!text::is_valid_utf8(piece)) return text(text::sanitize(piece));
   std::size_t from = 0;
   for (std::size_t i = 0; i < piece.size(); ++i) {
     if (plain(piece[i])) continue;
@@ -78,20 +78,4 @@ JsonWriter& JsonWriter::text(std::string_view piece) {
   return *this;
 }
 
-JsonWriter& JsonWriter::value(std::string_view text_value) {
-  return begin_text().text(text_value).end_text();
-}
-
-JsonWriter& JsonWriter::value(std::uint64_t number) {
-  separate();
-  out_ += std::to_string(number);
-  return *this;
-}
-
-JsonWriter& JsonWriter::value(bool truth) {
-  separate();
-  out_ += truth ? "true" : "false";
-  return *this;
-}
-
-}  // namespace katana::workers
+}  // namespace katana
