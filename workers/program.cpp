@@ -110,6 +110,7 @@ class Process {
                       .clock = service_.clock(),
                       .on_report = [this](const CallReport& report) { metrics_.on_report(report); },
                       .on_busy = [this](bool busy) { on_busy(busy); },
+                      .on_words = [this] { service_.loop().later([this] { worker_->speak(); }); },
                       .on_drained = [this] { service_.drained(); }});
     for (std::size_t gateway = 0; gateway < settings_.bus.size(); ++gateway) {
       const std::string& endpoint = settings_.bus[gateway];

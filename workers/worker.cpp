@@ -115,7 +115,7 @@ void Worker::on(std::size_t gateway, bus::Job job) {
   entry.deadline = now + Millis{job.time_left_ms};
   ++running_;
   ++links_[gateway]->running;
-  (void)links_[gateway]->send(bus::Accept{job.job});  // lost: the next beat says the same
+  accept(gateway, job.job);
   const bool files = std::any_of(job.turns.begin(), job.turns.end(),
                                  [](const bus::Turn& turn) { return !turn.attachments.empty(); });
   if (!files) return start(entry, std::move(job), {});
@@ -131,7 +131,7 @@ bool Worker::take_again(Entry& entry, std::size_t gateway, const bus::Job& job) 
   }
   if (job.job.attempt > entry.ref.attempt) return false;
   if (!entry.outcome) {
-    (void)links_[gateway]->send(bus::Accept{job.job});
+    accept(gateway, job.job);
     return true;
   }
   // A lease whose commit failed is cancelled, then given again under the same number.
@@ -274,12 +274,39 @@ void Worker::settle(Entry& entry, bus::Message outcome, std::size_t bytes) {
   tell(entry);
 }
 
-/// Sends a job's outcome. What can't go now, or gets lost, is said again by `tick` and `beat` until it is
-/// committed.
+void Worker::accept(std::size_t gateway, const bus::JobRef& ref) {
+  accepted_.emplace_back(gateway, ref);
+  speak_soon();
+}
+
+/// Says a job's outcome by the end of this turn. What can't go then, or gets lost, is said again by `tick`
+/// and `beat` until it is committed.
 void Worker::tell(Entry& entry) {
-  Link& link = *links_[entry.gateway];
   entry.told.reset();
+  ended_.push_back(entry.ref.job_id);
+  speak_soon();
+}
+
+void Worker::tell_now(Entry& entry) {
+  Link& link = *links_[entry.gateway];
   if (link.joined() && link.send(*entry.outcome)) entry.told = ports_.clock.mono();
+}
+
+void Worker::speak_soon() {
+  const std::size_t words = accepted_.size() + ended_.size();
+  if (words >= kWords) return speak();
+  if (words == 1) ports_.on_words();
+}
+
+void Worker::speak() {
+  for (const auto& [gateway, ref] : accepted_)
+    (void)links_[gateway]->send(bus::Accept{ref});  // lost: the next beat says the same
+  accepted_.clear();
+  for (const std::string& job_id : ended_) {
+    const auto at = entries_.find(job_id);
+    if (at != entries_.end() && at->second.outcome && !at->second.told) tell_now(at->second);
+  }
+  ended_.clear();
 }
 
 /// Sends the text that came since the last piece. False: not sent; it goes with the next one.
@@ -325,6 +352,7 @@ void Worker::erase(const std::string& job_id) {
 }
 
 void Worker::leave() {
+  speak();
   for (const auto& link : links_)
     (void)link->send(bus::Goodbye{});
 }

@@ -25,8 +25,8 @@ namespace katana::workers {
 
 /// The job table of a worker process: takes jobs from its gateways, puts them to the provider, sends text as
 /// it comes, and keeps each outcome until it is committed. Owned by the program; loop thread only. It stands
-/// on ports alone: the program calls `beat` every 500 ms, and `tick` every `kTick` while `busy`. Follows
-/// proto/README.md.
+/// on ports alone: the program calls `beat` every 500 ms, `tick` every `kTick` while `busy`, and `speak` when
+/// asked to. Follows proto/README.md.
 class Worker final : private Call::Owner {
  public:
   struct Options {
@@ -43,6 +43,7 @@ class Worker final : private Call::Owner {
     const Clock& clock;
     std::function<void(const CallReport&)> on_report;
     std::function<void(bool busy)> on_busy;  ///< `tick` is needed from now on, or no longer
+    std::function<void()> on_words;          ///< `speak` is needed before the loop waits again
     std::function<void()> on_drained;        ///< once, after `drain`: nothing is in hand
   };
 
@@ -54,6 +55,7 @@ class Worker final : private Call::Owner {
   /// message costs both ends some 10 µs.
   static constexpr Millis kGather{60};
   static constexpr Millis kRepeatOutcome{1'000};
+  static constexpr std::size_t kWords = 16;          ///< so many frames don't wait for the turn's end
   static constexpr std::size_t kMaxHeld = 64 << 20;  ///< outcomes not committed; above it: no credit
   static constexpr Millis kLongestHold{30'000};
 
@@ -67,6 +69,9 @@ class Worker final : private Call::Owner {
   void on_message(std::size_t gateway, bus::Message message);
   void beat();
   void tick();
+  /// Says what gathered in this turn of the loop: which jobs were accepted, and which have ended. A frame of
+  /// its own for each would wake ZeroMQ's threads at both ends each time.
+  void speak();
   /// No new jobs; `on_drained` when those in hand are committed.
   void drain();
   /// For new calls, and for those that ask again.
@@ -120,7 +125,10 @@ class Worker final : private Call::Owner {
   void refuse(std::size_t gateway, const bus::JobRef& ref, Error error);
   void settle(Entry& entry, bus::Message outcome, std::size_t bytes);
   void fail(Entry& entry, Error error);
+  void accept(std::size_t gateway, const bus::JobRef& ref);
   void tell(Entry& entry);
+  void tell_now(Entry& entry);
+  void speak_soon();
   bool flush(Entry& entry);
   void send_whole(Entry& entry);
   void erase(const std::string& job_id);
@@ -145,6 +153,8 @@ class Worker final : private Call::Owner {
   std::deque<Gathered> gathering_;
   std::vector<std::unique_ptr<Call>> tails_;  ///< ended, their connections being emptied
   std::vector<std::unique_ptr<Call>> idle_calls_;
+  std::vector<std::pair<std::size_t, bus::JobRef>> accepted_;  ///< not said yet: gateway, job
+  std::vector<std::string> ended_;                             ///< jobs whose outcome waits to be said
   bus::Message chunk_ = bus::Chunk{};  ///< used again for every chunk, so that its memory is
   std::size_t running_ = 0;
   std::size_t held_bytes_ = 0;

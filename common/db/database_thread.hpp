@@ -51,10 +51,10 @@ class DatabaseThread {
 
   /// `work(Connection&) -> Result<T>` runs on the database thread, twice when its group failed: it must not
   /// depend on what the first run left in memory. What it refuses (an Error of its own) it must refuse before
-  /// its first write. Both completions run on the loop; either may be empty.
+  /// its first write. Both completions run on the loop; either may be empty. What `applied` takes out of the
+  /// outcome, `durable` doesn't find there.
   template <class T, class Work>
-  void submit(Work work, std::function<void(const Result<T>&)> applied,
-              std::function<void(Result<T>)> durable) {
+  void submit(Work work, std::function<void(Result<T>&)> applied, std::function<void(Result<T>)> durable) {
     push(std::make_unique<Typed<T, Work>>(std::move(work), std::move(applied), std::move(durable)));
   }
   /// The same, outside of any transaction: for work that the database refuses inside of one (copies).
@@ -71,7 +71,7 @@ class DatabaseThread {
   template <class T, class Work>
   class Typed final : public Operation {
    public:
-    Typed(Work work, std::function<void(const Result<T>&)> applied, std::function<void(Result<T>)> durable)
+    Typed(Work work, std::function<void(Result<T>&)> applied, std::function<void(Result<T>)> durable)
         : work_(std::move(work)), applied_(std::move(applied)), durable_(std::move(durable)) {}
     void run(Connection& connection) override { (announced ? last_ : first_).emplace(work_(connection)); }
     void fail(const Error& error) override { (announced ? last_ : first_).emplace(katana::fail(error)); }
@@ -84,7 +84,7 @@ class DatabaseThread {
 
    private:
     Work work_;
-    std::function<void(const Result<T>&)> applied_;
+    std::function<void(Result<T>&)> applied_;
     std::function<void(Result<T>)> durable_;
     // Two places: once announced, the loop may be reading the first outcome while the second is written.
     std::optional<Result<T>> first_;

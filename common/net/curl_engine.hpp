@@ -62,14 +62,17 @@ class CurlEngine {
   /// A descriptor that curl uses.
   struct Socket {
     loop::Handle watch;
-    int watched = 0;  ///< interest of `watch`
-    int wanted = 0;   ///< interest of curl
+    int watched = 0;          ///< interest of `watch`
+    int wanted = 0;           ///< interest of curl
+    bool connection = false;  ///< opened and closed through us: curl's own helpers come and go unseen
   };
   struct Ended {
     std::shared_ptr<Transfer> transfer;
     CURLcode code;
   };
 
+  curl_socket_t open_socket(const curl_sockaddr& address);
+  int close_socket(curl_socket_t fd);
   void add(Transfer& transfer);
   void leave(Transfer& transfer);
   void complete(const std::shared_ptr<Transfer>& transfer, CURLcode code);

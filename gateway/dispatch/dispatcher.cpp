@@ -72,10 +72,10 @@ void Dispatcher::start(Entry& e, Worker& worker) {
       e.q.job, worker.worker_id, e.q.provider, e.q.model,
       Done<LeasedJob>{
           .applied =
-              [this, turn_id, ref = e.q.job](const Result<LeasedJob>& leased) {
+              [this, turn_id, ref = e.q.job](Result<LeasedJob>& leased) {
                 const auto it = entries_.find(turn_id);
                 if (it == entries_.end() || it->second.state != State::Leasing) return;
-                if (leased) return send_job(turn_id, ref, *leased);
+                if (leased) return send_job(turn_id, ref, std::move(leased->turns));
                 logger().error("job {}: the store gives no lease: {}", ref.job_id, leased.error().detail);
                 not_sent(it->second);
                 store_pause_until_ = clock_.mono() + kStorePause;
@@ -84,15 +84,15 @@ void Dispatcher::start(Entry& e, Worker& worker) {
                          const Result<LeasedJob>& leased) { on_lease_durable(turn_id, ref, leased); }});
 }
 
-void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, const LeasedJob& leased) {
+void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, std::vector<bus::Turn> turns) {
   Entry& e = entries_.at(turn_id);
-  bus::Job job{.bot_id = policy_.bot_id,
-               .job = ref,
-               .time_left_ms = static_cast<std::uint32_t>(policy_.answer_time.count()),
-               .model = e.q.model,
-               .system = policy_.system_prompt,
-               .turns = leased.turns,
-               .max_output_tokens = policy_.max_output_tokens(e.q.model)};
+  const bus::Message job = bus::Job{.bot_id = policy_.bot_id,
+                                    .job = ref,
+                                    .time_left_ms = static_cast<std::uint32_t>(policy_.answer_time.count()),
+                                    .model = e.q.model,
+                                    .system = policy_.system_prompt,
+                                    .turns = std::move(turns),
+                                    .max_output_tokens = policy_.max_output_tokens(e.q.model)};
   Worker* worker = pool_.find(e.peer);
   if (!worker) return requeue(e, false);  // the lease names that worker: it can't just move on
   if (const auto sent = send(e.peer, job); !sent) {

@@ -106,7 +106,7 @@ class Dispatcher {
 
   void pump();
   void start(Entry& entry, Worker& worker);
-  void send_job(std::int64_t turn_id, const bus::JobRef& ref, const LeasedJob& leased);
+  void send_job(std::int64_t turn_id, const bus::JobRef& ref, std::vector<bus::Turn> turns);
   void not_sent(Entry& entry);
   void on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref, const Result<LeasedJob>& leased);
 

@@ -161,9 +161,9 @@ void SqlStore::sweep(Step step, sql::Sweep from, Done<std::uint64_t> done) {
           sweep(std::move(step), *reached, std::move(done));
           return;
         }
-        const auto changed = reached.map([](const sql::Sweep& at) { return at.rows_changed; });
+        auto changed = reached.map([](const sql::Sweep& at) { return at.rows_changed; });
         if (done.applied) done.applied(changed);
-        if (done.durable) done.durable(changed);
+        if (done.durable) done.durable(std::move(changed));
       });
 }
 
@@ -210,9 +210,9 @@ void SqlStore::copy(std::shared_ptr<std::unique_ptr<db::Copy>> copy_under_way, s
           copy(std::move(copy_under_way), std::move(path), std::move(done));
           return;
         }
-        const auto outcome = whole.map([](bool) { return Nothing{}; });
+        auto outcome = whole.map([](bool) { return Nothing{}; });
         if (done.applied) done.applied(outcome);
-        if (done.durable) done.durable(outcome);
+        if (done.durable) done.durable(std::move(outcome));
       });
 }
 

@@ -23,11 +23,11 @@ struct ChatKey {
 
 /// The two moments of an operation, in this order, both on the loop. `applied`: done in the open transaction,
 /// may still be lost with it. `durable`: committed (or failed: then the operation has no effect, even if
-/// `applied` came with a success). Either may be empty. Nothing that anyone outside can see may happen before
-/// `durable`.
+/// `applied` came with a success, and without what `applied` took out of the outcome). Either may be empty.
+/// Nothing that anyone outside can see may happen before `durable`.
 template <class T>
 struct Done {
-  std::function<void(const Result<T>&)> applied{};
+  std::function<void(Result<T>&)> applied{};
   std::function<void(Result<T>)> durable{};
 };
 struct Nothing {};

@@ -79,7 +79,7 @@ class FakeStore : public Store {
     if (broken) applied = fail(Code::Internal, "disk full");
     Result<T> durable = applied;
     if (commits_fail) durable = fail(Code::Internal, "commit failed");
-    waiting_.push_back([applied, then = std::move(done.applied)] {
+    waiting_.push_back([applied, then = std::move(done.applied)]() mutable {
       if (then) then(applied);
     });
     waiting_.push_back([durable, then = std::move(done.durable)] {

@@ -21,7 +21,8 @@ struct BatchStore : FakeStore {
         id = next_id++;
       if (batch[i].prompt) accepted[i].turn = OpenedTurn{.turn_id = next_id++};
     }
-    done.applied(accepted);
+    Result<std::vector<Accepted>> outcome = accepted;
+    done.applied(outcome);
     done.durable(disk_full ? Result<std::vector<Accepted>>(fail(Code::Internal, "disk full")) : accepted);
   }
   void put_member(Member member, Done<Nothing>) override { members_put.push_back(std::move(member)); }

@@ -360,6 +360,27 @@ TEST_F(Client, AnIdleConnectionThatThePeerClosedIsReplaced) {
   EXPECT_EQ(peer.conns.size(), 2u);
 }
 
+TEST_F(Client, ConnectionsThatCloseOneAfterAnotherMayShareADescriptor) {
+  Peer peer(loop, answering(answer("ok")));
+  for (std::size_t i = 1; i <= 20; ++i) {
+    ASSERT_TRUE(ask(request_to(peer.origin(), "POST", "x")));
+    ASSERT_EQ(peer.conns.size(), i);
+    peer.conns.back()->hang_up();
+    if (i % 2 == 0) loop.run_once(Millis{1});  // noticed while idle, or only at its next use
+  }
+}
+
+TEST_F(Client, AnIdleConnectionThatThePeerClosedDoesNotKeepTheLoopTurning) {
+  Peer peer(loop, answering(answer("ok")));
+  ASSERT_TRUE(ask(request_to(peer.origin(), "POST", "x")));
+  int turns = 0;
+  auto hook = loop.before_wait([&] { ++turns; });
+  auto end = loop.after(Millis{200}, [&] { loop.stop(); });
+  peer.conns[0]->hang_up();
+  loop.run();
+  EXPECT_LT(turns, 20);
+}
+
 TEST_F(Client, TheEnvironmentsProxyIsIgnoredAndOursIsUsed) {
   Peer peer(loop, answering(answer("direct")));
   std::string seen;

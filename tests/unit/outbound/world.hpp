@@ -296,8 +296,8 @@ class FakeStore final : public Store {
     auto value = std::make_shared<std::optional<T>>();
     world_.after(applied_after, [=] {
       if (!fails) *value = effect();
-      if (done.applied)
-        done.applied(fails ? Result<T>(fail(Code::Internal, "disk full")) : Result<T>(**value));
+      Result<T> outcome = fails ? Result<T>(fail(Code::Internal, "disk full")) : Result<T>(**value);
+      if (done.applied) done.applied(outcome);
     });
     world_.after(durable_after, [=] {
       if (done.durable)

@@ -47,6 +47,40 @@ TEST_F(WorkerTest, AHelloThatIsRefusedIsSaidWithTheNextBeat) {
   EXPECT_THAT(g.all<bus::Hello>(), SizeIs(1));
 }
 
+TEST_F(WorkerTest, WhatATurnBringsIsSaidAtItsEnd) {
+  FakeClient& g = joined();
+  turn_goes_on = true;
+  say(job("j1"));
+  say(job("j2"));
+  answer(0, "one");
+  EXPECT_THAT(g.all<bus::Accept>(), IsEmpty());
+  EXPECT_THAT(g.all<bus::JobResult>(), IsEmpty());
+  worker->speak();
+  EXPECT_THAT(g.all<bus::Accept>(), SizeIs(2));
+  EXPECT_THAT(g.all<bus::JobResult>(), SizeIs(1));
+  worker->speak();
+  EXPECT_THAT(g.all<bus::JobResult>(), SizeIs(1));
+}
+
+TEST_F(WorkerTest, ALongTurnIsNotWaitedFor) {
+  FakeClient& g = joined();
+  turn_goes_on = true;
+  for (std::size_t i = 0; i < Worker::kWords; ++i)
+    say(job("j" + std::to_string(i)));
+  EXPECT_THAT(g.all<bus::Accept>(), SizeIs(Worker::kWords));
+}
+
+TEST_F(WorkerTest, ItsLastWordsComeBeforeItsGoodbye) {
+  FakeClient& g = joined();
+  turn_goes_on = true;
+  say(job("j1"));
+  answer(0, "one");
+  worker->leave();
+  ASSERT_GE(g.sent.size(), 2U);
+  EXPECT_TRUE(std::holds_alternative<bus::JobResult>(g.sent[g.sent.size() - 2]));
+  EXPECT_TRUE(std::holds_alternative<bus::Goodbye>(g.sent.back()));
+}
+
 TEST_F(WorkerTest, TakesAJobToItsEnd) {
   FakeClient& g = joined();
   say(job("j1"));

@@ -111,6 +111,10 @@ class World : public testing::Test {
                       .clock = clock,
                       .on_report = [this](const CallReport& report) { reports.push_back(report); },
                       .on_busy = [this](bool now) { busy = now; },
+                      .on_words =
+                          [this] {
+                            if (!turn_goes_on) worker->speak();
+                          },
                       .on_drained = [this] { ++drained; }});
   }
 
@@ -182,6 +186,7 @@ class World : public testing::Test {
   std::unique_ptr<Worker> worker;
   Millis since_beat{0};
   bool busy = false;
+  bool turn_goes_on = false;  ///< what the worker has to say waits for `speak`
   int drained = 0;
 };
 
