@@ -78,7 +78,7 @@ void Worker::on(std::size_t gateway, bus::Welcome welcome) {
     blobs_.move(ref.job_id, gateway);
     if (entry->outcome) {
       tell(*entry);
-    } else if (entry->call) {
+    } else {
       send_whole(*entry);
     }
   }
@@ -327,10 +327,10 @@ bool Worker::flush(Entry& entry) {
 /// The text from its start, for a gateway that may have missed some of it. Not sent: Hello brings us here
 /// again.
 void Worker::send_whole(Entry& entry) {
-  const bus::Chunk chunk{
-      .job = entry.ref, .seq = entry.seq, .text = entry.call->answer().text, .whole = true};
+  bus::Chunk chunk{.job = entry.ref, .seq = entry.seq, .text = {}, .whole = true};
+  if (entry.call) chunk.text = entry.call->answer().text;  // none yet: its files are under way
   if (!links_[entry.gateway]->send(chunk)) return;
-  entry.call->take_text();
+  if (entry.call) entry.call->take_text();
   ++entry.seq;
 }
 

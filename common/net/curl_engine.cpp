@@ -182,6 +182,8 @@ void CurlEngine::want(int fd, int what) {
   // system calls.
   const bool rests = s.wanted == 0 && s.connection && s.watched == CURL_POLL_IN;
   if (s.wanted != s.watched && !rests) watch(fd);
+  // One that never came about is closed by curl without a word to us.
+  if (s.wanted == 0 && !rests) s.connection = false;
 }
 
 void CurlEngine::watch(int fd) {

@@ -64,7 +64,7 @@ class CurlEngine {
     loop::Handle watch;
     int watched = 0;          ///< interest of `watch`
     int wanted = 0;           ///< interest of curl
-    bool connection = false;  ///< opened and closed through us: curl's own helpers come and go unseen
+    bool connection = false;  ///< opened through us; once connected, closed through us too
   };
   struct Ended {
     std::shared_ptr<Transfer> transfer;

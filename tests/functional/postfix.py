@@ -136,7 +136,7 @@ class Postfix:
                        if (self.dir / name).exists())
 
     def mails(self):
-        """What lies in the operator's mailbox, as a mail client would read it, in the order of arrival."""
+        """What lies in the operator's mailbox, as a mail client would read it, in the order of delivery."""
         new = self.dir / "mailboxes" / "operator" / "new"
         files = sorted(new.iterdir(), key=lambda f: f.stat().st_mtime_ns) if new.exists() else []
         return [parse_mail(f.read_bytes()) for f in files]

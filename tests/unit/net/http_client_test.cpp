@@ -1,10 +1,15 @@
 #include <cstdlib>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "common/net/curl_client.hpp"
 #include "tests/unit/net/peer.hpp"
@@ -360,14 +365,74 @@ TEST_F(Client, AnIdleConnectionThatThePeerClosedIsReplaced) {
   EXPECT_EQ(peer.conns.size(), 2u);
 }
 
-TEST_F(Client, ConnectionsThatCloseOneAfterAnotherMayShareADescriptor) {
-  Peer peer(loop, answering(answer("ok")));
-  for (std::size_t i = 1; i <= 20; ++i) {
-    ASSERT_TRUE(ask(request_to(peer.origin(), "POST", "x")));
-    ASSERT_EQ(peer.conns.size(), i);
-    peer.conns.back()->hang_up();
-    if (i % 2 == 0) loop.run_once(Millis{1});  // noticed while idle, or only at its next use
+/// What is opened now, also under numbers that connections had, can be waited for.
+void expect_new_descriptors_to_be_free(loop::Loop& loop) {
+  std::set<int> ready;
+  std::set<int> failed;
+  std::vector<int> opened;
+  std::vector<loop::Handle> watches;
+  const auto watch = [&](int fd, loop::Io interest) {
+    opened.push_back(fd);
+    watches.push_back(
+        loop.watch(fd, interest, [&, fd](loop::Ready r) { (r.failed ? failed : ready).insert(fd); }));
+  };
+  for (int i = 0; i < 4; ++i) {
+    int ends[2];
+    ASSERT_EQ(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+    ASSERT_EQ(write(ends[1], "x", 1), 1);
+    watch(ends[0], loop::Io::Read);
+    watch(ends[1], loop::Io::Write);
   }
+  EXPECT_TRUE(drive(loop, [&] { return ready.size() + failed.size() == opened.size(); }));
+  EXPECT_TRUE(failed.empty());
+  watches.clear();
+  for (const int fd : opened)
+    close(fd);
+}
+
+TEST_F(Client, TheDescriptorOfAClosedConnectionIsFreeForOthers) {
+  Peer peer(loop, answering(answer("ok")));
+  const int lower = fcntl(0, F_DUPFD_CLOEXEC, 0);
+  ASSERT_TRUE(ask(request_to(peer.origin(), "POST", "x")));
+  peer.conns.back()->hang_up();
+  close(lower);  // the next connection gets this one, so that somebody else gets the first one's
+  ASSERT_TRUE(ask(request_to(peer.origin(), "POST", "x")));
+  peer.conns.back()->hang_up();
+  expect_new_descriptors_to_be_free(loop);
+}
+
+/// Listens, and its queue is full: connecting takes for ever.
+struct DeafPeer {
+  DeafPeer() {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* at = reinterpret_cast<sockaddr*>(&address);
+    socklen_t size = sizeof address;
+    EXPECT_EQ(bind(fds[0], at, size), 0);
+    EXPECT_EQ(listen(fds[0], 0), 0);
+    EXPECT_EQ(getsockname(fds[0], at, &size), 0);
+    for (int i = 0; i < 4; ++i) {
+      fds.push_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+      (void)connect(fds.back(), at, size);
+    }
+    origin = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
+  }
+  ~DeafPeer() {
+    for (const int fd : fds)
+      close(fd);
+  }
+  std::vector<int> fds{socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  std::string origin;
+};
+
+TEST_F(Client, TheDescriptorOfAConnectionThatNeverCameIsFreeForOthers) {
+  DeafPeer deaf;
+  auto request = request_to(deaf.origin);
+  request.connect_timeout = Millis{100};
+  EXPECT_EQ(error_of(request).code, Code::Timeout);
+  error_of(request_to("http://nobody.invalid/"));  // curl's resolver has descriptors of its own
+  expect_new_descriptors_to_be_free(loop);
 }
 
 TEST_F(Client, AnIdleConnectionThatThePeerClosedDoesNotKeepTheLoopTurning) {

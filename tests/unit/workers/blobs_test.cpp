@@ -122,7 +122,12 @@ TEST_F(BlobsTest, AfterAReconnectionItIsAskedOfTheNewOne) {
   pass(Millis{500});
   ASSERT_THAT(asked(), SizeIs(1));
   say(bus::BlobPart{kAbc, 0, "abc", true});
-  EXPECT_THAT(http.requests, SizeIs(1));
+  ASSERT_THAT(http.requests, SizeIs(1));
+  // Told the text so far, none, it can follow what comes: chunks from there on, without a gap.
+  answer(0, "words");
+  const auto chunks = clients[0]->all<bus::Chunk>();
+  ASSERT_THAT(chunks, SizeIs(1));
+  EXPECT_TRUE(chunks[0].whole);
 }
 
 }  // namespace
