@@ -16,7 +16,6 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/katana-fresh
 pristine=$cache/bookworm.tar
 mkdir -p "$cache"
 tree=$(mktemp -d "$cache/tree.XXXXXX")
-chmod 755 "$tree"  # it becomes a root directory: Postfix's own user must be able to pass it
 mounted=()
 running=
 cleanup() {
@@ -35,6 +34,7 @@ if [ ! -s "$pristine" ]; then
 else
   tar -C "$tree" -xf "$pristine"
 fi
+chmod 755 "$tree"  # it is a root directory now: Postfix's own user must be able to pass it
 
 for m in proc sys dev dev/pts; do mount --bind "/$m" "$tree/$m"; mounted=("$tree/$m" "${mounted[@]}"); done
 mount -t tmpfs tmpfs "$tree/dev/shm" && mounted=("$tree/dev/shm" "${mounted[@]}")
