@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/core/fail_point.hpp"
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
 
@@ -100,6 +101,7 @@ void Call::ask() {
       std::move(*request), {.on_head = [this](const net::HttpHead& head) { on_head(head); },
                             .on_data = [this](std::string_view bytes) { on_data(bytes); },
                             .on_done = [this](Result<net::HttpResponse> done) { on_done(std::move(done)); }});
+  fail_point("asked");
 }
 
 void Call::on_head(const net::HttpHead& head) {
@@ -260,6 +262,7 @@ void Call::end(std::optional<Error> failure) {
                     .retries = backoff_.tries()};
   if (first_text_) report.first_text = std::chrono::duration_cast<Millis>(*first_text_ - began_);
   owner_.on_report(report);
+  fail_point("answered");
   const bool tail = static_cast<bool>(http_);
   owner_.on_end(*this);
   if (!tail) go_idle();

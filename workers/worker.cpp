@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/core/fail_point.hpp"
 #include "common/log/log.hpp"
 
 namespace katana::workers {
@@ -289,7 +290,9 @@ void Worker::tell(Entry& entry) {
 
 void Worker::tell_now(Entry& entry) {
   Link& link = *links_[entry.gateway];
-  if (link.joined() && link.send(*entry.outcome)) entry.told = ports_.clock.mono();
+  if (!link.joined() || !link.send(*entry.outcome)) return;
+  fail_point("result_sent");
+  entry.told = ports_.clock.mono();
 }
 
 void Worker::speak_soon() {
@@ -301,6 +304,7 @@ void Worker::speak_soon() {
 void Worker::speak() {
   for (const auto& [gateway, ref] : accepted_)
     (void)links_[gateway]->send(bus::Accept{ref});  // lost: the next beat says the same
+  if (!accepted_.empty()) fail_point("accepted");
   accepted_.clear();
   for (const std::string& job_id : ended_) {
     const auto at = entries_.find(job_id);
@@ -319,6 +323,7 @@ bool Worker::flush(Entry& entry) {
   chunk.whole = false;
   chunk.text = entry.call->fresh();
   if (!link.send(chunk_)) return false;
+  if (entry.seq == 0) fail_point("first_chunk");
   entry.call->take_text();
   ++entry.seq;
   return true;

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "common/core/fail_point.hpp"
 #include "common/log/log.hpp"
 #include "gateway/chat/phrases.hpp"
 
@@ -104,6 +105,7 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, std::vec
   e.next_seq = 0;
   e.in_step = true;
   e.listed = clock_.mono();
+  fail_point("dispatched");
   if (e.cancelled) send(e.peer, bus::Cancel{ref});
 }
 
@@ -121,7 +123,7 @@ void Dispatcher::not_sent(Entry& e) {
 /// again.
 void Dispatcher::on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref,
                                   const Result<LeasedJob>& leased) {
-  if (leased) return;
+  if (leased) return fail_point("leased");
   const auto it = entries_.find(turn_id);
   if (it == entries_.end() || it->second.q.job != ref) return;
   Entry& e = it->second;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/core/fail_point.hpp"
 #include "common/log/log.hpp"
 #include "gateway/chat/phrases.hpp"
 #include "gateway/dispatch/dispatcher.hpp"
@@ -37,6 +38,7 @@ void Dispatcher::settle(Entry& e, Settlement settlement) {
 void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const std::string& text) {
   const auto it = entries_.find(turn_id);
   if (it == entries_.end()) return;
+  fail_point("result_committed");
   Entry e = std::move(it->second);
   entries_.erase(it);
   by_job_.erase(e.q.job.job_id);

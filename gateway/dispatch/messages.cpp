@@ -1,6 +1,7 @@
 // The part of Dispatcher that hears its workers: proto/README.md numbers the rules.
 #include <utility>
 
+#include "common/core/fail_point.hpp"
 #include "common/log/log.hpp"
 #include "gateway/chat/phrases.hpp"
 #include "gateway/dispatch/dispatcher.hpp"
@@ -142,6 +143,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
     send(peer, bus::Committed{std::move(result.job)});
     return;
   }
+  fail_point("result_received");
   release_credit(*e);
   e->peer = peer;
   events_.on_result(result, e->q.provider);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/core/fail_point.hpp"
 #include "common/log/log.hpp"
 
 namespace katana::gateway {
@@ -52,6 +53,7 @@ Inbox::Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMess
     : chat_(chat), store_(store), clock_(clock), log_messages_(log_messages), events_(std::move(events)) {}
 
 void Inbox::accept(std::vector<Update> updates, std::function<void(Result<void>)> then) {
+  fail_point("received");
   auto batch = std::make_shared<Batch>();
   batch->choices.resize(updates.size());
   batch->updates = std::move(updates);
@@ -125,6 +127,7 @@ void Inbox::durable(Slice& slice, const Result<std::vector<Accepted>>& accepted)
       chat_.take_back(d);
     return;
   }
+  fail_point("committed");
   for (std::size_t i = 0; i < accepted->size(); ++i) {
     if (slice.dispatched.empty() && (*accepted)[i].turn)
       events_.on_applied(opened(slice.decisions[i], (*accepted)[i]));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/core/fail_point.hpp"
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
 
@@ -66,6 +67,7 @@ void Poller::poll() {
 void Poller::on_answer(telegram::ApiResult<std::string> answer) {
   if (state_ != State::Polling) return;
   ++polls_;
+  fail_point("offset_sent");  // the updates before these are confirmed
   last_attempt_end_ = clock_.mono();
   if (!answer) return on_failure(answer.error());
   auto updates = parser_.parse_batch(*answer);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "common/core/fail_point.hpp"
 #include "common/core/id.hpp"
 #include "common/core/text.hpp"
 #include "gateway/outbound/outbox_impl.hpp"
@@ -121,6 +122,7 @@ void Outbox::Impl::perform_answer(Lane& lane, Answer& answer, Step step, Mono no
       call = api_.delete_message(lane.chat_id, message_id, std::move(done));
       break;
   }
+  fail_point("send_begun");
   if (const auto it = flights_.find(id); it != flights_.end()) it->second.call = std::move(call);
 }
 
@@ -171,6 +173,7 @@ void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std
   flights_.erase(it);
   Lane& lane = *flight.lane;
   lane.busy = false;
+  if (error == nullptr) fail_point("send_answered");
   if (error == nullptr || error->http_status != 0) {  // Telegram answered
     ++calls_;
     failures_ = 0;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "common/core/fail_point.hpp"
 #include "common/core/id.hpp"
 #include "gateway/outbound/outbox_impl.hpp"
 
@@ -86,6 +87,7 @@ void Outbox::Impl::part_sent(Answer& answer, std::size_t part) {
     store_.part_sent(outbox_id, message_id, std::move(done));
   };
   task->durable = [this, turn_id, part, message_id] {
+    fail_point("send_committed");
     Answer* a = answer_of(turn_id);
     if (a == nullptr || part >= a->parts.size()) return;
     if (a->parts[part].message_id == message_id || a->parts[part].message_id == 0)
@@ -124,6 +126,7 @@ void Outbox::Impl::deliver(Answer& answer) {
   };
   task->applied = tell;
   task->durable = [this, turn_id, tell] {
+    fail_point("delivered");
     tell();
     Answer* a = answer_of(turn_id);
     if (a == nullptr) return;

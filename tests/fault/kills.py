@@ -1,0 +1,214 @@
+"""A gateway and a worker under fire: each is killed at a named step, over and over, while people ask.
+
+    python3 kills.py [--kills N] [--fields N] [--seed N] [--victims gateway,worker,both]
+
+N kills in all, shared by some fields: deployments of their own that run side by side. Prints a table of kills by step
+and ends with status 1 if any answer was lost, doubled, out of order or in another chat, or more than one placeholder a
+kill stayed. KATANA_BIN names the programs; they must be built with KATANA_FAIL_POINTS.
+"""
+
+import argparse
+import collections
+import concurrent.futures
+import json
+import pathlib
+import random
+import signal
+import sqlite3
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
+
+from checker import Message, Question, judge  # noqa: E402
+from harness import LIMIT, Deployment, Process, BIN  # noqa: E402
+from steps import STEPS  # noqa: E402
+
+OPEN_AT_ONCE = 6    # questions that wait for their answers
+CHATS = 3           # of a batch
+BATCH = 60          # questions; then what was shown is judged, and other chats are asked in
+PATIENCE = 3 * LIMIT  # seconds without an answer and without a death: stuck
+
+
+class Field:
+    def __init__(self, victims, seed):
+        self.victims = victims
+        self.random = random.Random(seed)
+        self.deployment = Deployment(KATANA_ACCESS="open", KATANA_GATEWAY_HTTP="off", OPENAI_BASE_URL=None,
+                                     OPENAI_API_KEY=None, OPENAI_API=None, KATANA_LOG_LEVEL="warning")
+        self.sandbox = self.deployment.sandbox
+        for name in ("state", "run"):
+            (self.deployment.directory / name).mkdir(mode=0o700)
+        self.running = {}
+        self.plans = {}
+        self.kills = collections.Counter()
+        self.asked = 0        # number of the next question
+        self.chat = 10_000
+        self.open = []        # questions without their answer
+        self.batch = []       # all questions of these chats
+        self.holding = False  # no new question: a job must not lose two workers by our hand
+        self.strays = self.killed_in_batch = 0
+
+    # ---- the processes ----
+
+    def start(self, name, plan=None):
+        env = dict(self.deployment.env)
+        if plan:
+            env["FAIL_AT"] = "{}:{}".format(*plan)
+        program = {"gateway": "katana-gateway", "worker": "katana-claude"}[name]
+        self.plans[name] = plan
+        self.running[name] = Process(name, [BIN / program], env, self.deployment.directory)
+
+    def plan(self, name, kills_left):
+        if kills_left <= 0 or (self.victims != "both" and name != self.victims):
+            return None
+        if self.victims == "both" and name == "worker" and self.random.random() < 0.5:
+            return None
+        # What is open passes the worker's steps once more; the next death must come under another job.
+        first = len(self.open) if name == "worker" else 0
+        return self.random.choice(STEPS[name]), first + self.random.randint(1, OPEN_AT_ONCE)
+
+    def revive(self, kills):
+        dead = [name for name, process in self.running.items() if process.popen.poll() is not None]
+        for name in dead:
+            process = self.running[name]
+            process.log_file.close()
+            if process.popen.returncode != -signal.SIGKILL or self.plans[name] is None:
+                raise AssertionError(f"{name} ended by itself, {process.popen.returncode}:\n{process.log()[-4000:]}")
+            self.kills[(name, self.plans[name][0])] += 1
+            self.killed_in_batch += 1
+        if dead and self.victims == "both":
+            for name in set(self.running) - set(dead):
+                self.running[name].popen.kill()
+                self.running[name].popen.wait()
+                self.running[name].log_file.close()
+                self.killed_in_batch += 1
+                dead.append(name)
+        self.holding = self.holding or "worker" in dead
+        left = kills - sum(self.kills.values())
+        for name in dead:
+            self.start(name, self.plan(name, left))
+        return bool(dead)
+
+    # ---- the people ----
+
+    def ask(self):
+        while len(self.open) < OPEN_AT_ONCE and len(self.batch) < BATCH and not self.holding:
+            question = Question(self.chat + self.asked % CHATS, f"END-{self.asked}!")
+            self.asked += 1
+            # Some answers grow for a while, most are there at once.
+            pace = self.random.choice(("tokens=2 token_ms=0", "tokens=4 token_ms=5", "tokens=6 token_ms=30"))
+            self.sandbox.say(f"[[{pace} first_ms=0 end={question.marker}]]", chat=question.chat)
+            self.open.append(question)
+            self.batch.append(question)
+
+    def history(self):
+        messages = []
+        for chat in range(self.chat, self.chat + CHATS):
+            for m in json.loads(self.sandbox.get("chat", id=chat)).get("messages", []):
+                if m["by_bot"]:
+                    versions = tuple(h.get("text", "") for h in m.get("history", []))
+                    messages.append(Message(chat, m["message_id"], None if m["deleted"] else m.get("text", ""), versions))
+        return messages
+
+    def look(self):
+        """Takes note of answers that came; true if there were any."""
+        before = len(self.open)
+        texts = {chat: self.sandbox.texts(chat) for chat in {q.chat for q in self.open}}
+        self.open = [q for q in self.open if not any(q.marker in text for text in texts[q.chat])]
+        self.holding = self.holding and bool(self.open)
+        return len(self.open) < before
+
+    def close_batch(self):
+        verdict = judge(self.batch, self.history())
+        if verdict.sins or len(verdict.strays) > self.killed_in_batch:
+            raise AssertionError(f"{verdict.sins or verdict.strays} after {dict(self.kills)}")
+        self.strays += len(verdict.strays)
+        self.killed_in_batch = 0
+        self.batch = []
+        self.chat += CHATS
+
+    # ---- the whole ----
+
+    def run(self, kills):
+        for name in ("gateway", "worker"):
+            self.start(name, self.plan(name, kills))
+        patience = time.monotonic() + PATIENCE
+        while sum(self.kills.values()) < kills or self.open:
+            if self.revive(kills) | self.look():
+                patience = time.monotonic() + PATIENCE
+            if time.monotonic() > patience:
+                raise AssertionError(f"stuck with {self.open}, plans {self.plans}\n" + "\n".join(
+                    p.log()[-3000:] for p in self.running.values()))
+            if not self.open and len(self.batch) >= BATCH:
+                self.close_batch()
+            if sum(self.kills.values()) < kills:
+                self.ask()
+            time.sleep(0.005)
+        self.close_batch()
+        self.stop()
+
+    def stop(self):
+        """In good order; then the store holds nothing unfinished, and is whole."""
+        for process in reversed(self.running.values()):
+            if process.stop() != 0:
+                raise AssertionError(f"{process.name} stopped badly:\n{process.log()[-3000:]}")
+        database = sqlite3.connect(next((self.deployment.directory / "state").glob("*.db")))
+        open_rows = [database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("open_turns", "replies")]
+        whole = database.execute("PRAGMA integrity_check").fetchone()[0]
+        database.close()
+        if open_rows != [0, 0] or whole != "ok":
+            raise AssertionError(f"the store is left with {open_rows} open rows, integrity {whole}")
+
+    def close(self):
+        for process in self.running.values():
+            if process.popen.poll() is None:
+                process.popen.kill()
+                process.popen.wait()
+            process.log_file.close()
+        self.deployment.close()
+
+
+def fire(victims, kills, seed):
+    field = Field(victims, seed)
+    try:
+        field.run(kills)
+        return field
+    except AssertionError as error:
+        raise AssertionError(f"victims {victims}, seed {seed}: {error}") from None
+    finally:
+        field.close()
+
+
+def shares(total, parts):
+    return [total // parts + (i < total % parts) for i in range(parts)]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--fields", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--victims", default="gateway,worker,both")
+    options = parser.parse_args(arguments)
+    victims = options.victims.split(",")
+    fields = max(options.fields, len(victims))
+    jobs = [(victims[i % len(victims)], kills, options.seed + i) for i, kills in enumerate(shares(options.kills, fields)) if kills]
+    kills, strays, asked = collections.Counter(), 0, 0
+    print(f"seed {options.seed}", flush=True)
+    with concurrent.futures.ThreadPoolExecutor(fields) as pool:
+        for field in pool.map(lambda job: fire(*job), jobs):
+            kills += field.kills
+            strays += field.strays
+            asked += field.asked
+    for name, steps in STEPS.items():
+        for step in steps:
+            print(f"{name:8} {step:17} {kills[(name, step)]:6}")
+    print(f"{sum(kills.values())} kills, {asked} questions: 0 lost, 0 doubled, 0 out of order, {strays} stray placeholders")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except AssertionError as error:
+        sys.exit(str(error))

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Kills gateways and workers at every named step while people ask, and judges what they saw.
+#
+#   tests/fault/run.sh           some hundreds of kills, a minute or two
+#   tests/fault/run.sh --full    10,000 kills
+set -euo pipefail
+unset CDPATH
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+. deploy/lib.sh
+
+case ${1:-} in
+  '') kills=(gateway:200 worker:80 both:20) ;;
+  --full) kills=(gateway:6000 worker:3500 both:500) ;;
+  --help|-h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
+esac
+
+install_packages deploy/packages.txt tests/packages.txt
+build fault katana-gateway katana-claude katana-sandbox
+export KATANA_BIN=$PWD/build-fault/bin PYTHONDONTWRITEBYTECODE=1
+for victims in "${kills[@]}"; do
+  say "== ${victims%:*}"
+  python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 8
+done
