@@ -1,24 +1,26 @@
 #!/usr/bin/env bash
-# Kills gateways and workers at every named step while people ask, and judges what they saw.
+# Kills gateways and workers at every named step while people ask, and judges what they saw; and cuts the store's power.
 #
-#   tests/fault/run.sh           some hundreds of kills, a minute or two
-#   tests/fault/run.sh --full    10,000 kills
+#   tests/fault/run.sh           300 kills and 1,000 losses of power: a few minutes
+#   tests/fault/run.sh --full    10,000 of both
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/lib.sh
 
 case ${1:-} in
-  '') kills=(gateway:200 worker:80 both:20) ;;
-  --full) kills=(gateway:6000 worker:3500 both:500) ;;
+  '') kills=(gateway:200 worker:80 both:20) losses=1000 ;;
+  --full) kills=(gateway:6000 worker:3500 both:500) losses=10000 ;;
   --help|-h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
 esac
 
 install_packages deploy/packages.txt tests/packages.txt
-build fault katana-gateway katana-claude katana-sandbox
+build fault katana-gateway katana-claude katana-sandbox fault_power_loss
 export KATANA_BIN=$PWD/build-fault/bin PYTHONDONTWRITEBYTECODE=1
 for victims in "${kills[@]}"; do
   say "== ${victims%:*}"
   python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 8
 done
+say "== losses of power"
+KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
