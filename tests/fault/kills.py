@@ -202,7 +202,7 @@ def main(arguments=None):
             strays += field.strays
             asked += field.asked
     for name, steps in STEPS.items():
-        for step in steps:
+        for step in steps if {name, "both"} & set(victims) else ():
             print(f"{name:8} {step:17} {kills[(name, step)]:6}")
     print(f"{sum(kills.values())} kills, {asked} questions: 0 lost, 0 doubled, 0 out of order, {strays} stray placeholders")
 

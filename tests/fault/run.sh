@@ -20,7 +20,7 @@ build fault katana-gateway katana-claude katana-sandbox fault_power_loss
 export KATANA_BIN=$PWD/build-fault/bin PYTHONDONTWRITEBYTECODE=1
 for victims in "${kills[@]}"; do
   say "== ${victims%:*}"
-  python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 8
+  python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 16
 done
 say "== losses of power"
 KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
