@@ -104,7 +104,7 @@ class Field:
 
     def history(self):
         messages = []
-        for chat in range(self.chat, self.chat + CHATS):
+        for chat in sorted({question.chat for question in self.batch}):
             for m in json.loads(self.sandbox.get("chat", id=chat)).get("messages", []):
                 if m["by_bot"]:
                     versions = tuple(h.get("text", "") for h in m.get("history", []))
