@@ -73,6 +73,7 @@ class Readme(Case):
             "tests/run.sh": lambda: self.run_it("tests/run.sh", "--help"),
             "tests/run.sh --quick": lambda: self.assertIn("--quick", self.run_it("tests/run.sh", "--help")),
             "tests/bench/run.sh": lambda: self.run_it("tests/bench/run.sh", "--help"),
+            "tests/fault/run.sh": lambda: self.run_it("tests/fault/run.sh", "--help"),
             "tests/lint/format.sh": lambda: self.lint("clang-format", "tests/lint/format.sh", "--check"),
             "tests/lint/tidy.sh": lambda: self.run_it("bash", "-n", "tests/lint/tidy.sh"),
             "cmake --preset asan": lambda: self.assertIn('"asan"', self.run_it("cmake", "--list-presets")),
