@@ -1,8 +1,9 @@
 """A gateway and a worker under fire: each is killed at a named step, over and over, while people ask.
 
-    python3 kills.py [--kills N] [--fields N] [--seed N] [--victims gateway,worker,both]
+    python3 kills.py [--kills N] [--fields N] [--seed N] [--victims gateway,worker,both,frozen]
 
-N kills in all, shared by some fields: deployments of their own that run side by side. Prints a table of kills by step
+`frozen`: the worker isn't killed but stopped (SIGSTOP), for long enough to be given up or not, and goes on then, beside
+a second worker that took over. N kills in all, shared by some fields: deployments of their own that run side by side. Prints a table of kills by step
 and ends with status 1 if any answer was lost, doubled, out of order or in another chat, or more than one placeholder a
 kill stayed. KATANA_BIN names the programs; they must be built with KATANA_FAIL_POINTS.
 """
@@ -28,6 +29,7 @@ OPEN_AT_ONCE = 6    # questions that wait for their answers
 CHATS = 3           # of a batch
 BATCH = 60          # questions; then what was shown is judged, and other chats are asked in
 PATIENCE = 3 * LIMIT  # seconds without an answer and without a death: stuck
+FREEZE = (0.5, 8)   # seconds that a frozen worker stays so: the gateway gives it up after 3
 
 
 class Field:
@@ -48,19 +50,21 @@ class Field:
         self.batch = []       # all questions of these chats
         self.holding = False  # no new question: a job must not lose two workers by our hand
         self.strays = self.killed_in_batch = 0
+        self.thaw_at = None   # of the frozen worker
+        self.thawed = False   # it goes on, and is replaced when all is answered
 
     # ---- the processes ----
 
     def start(self, name, plan=None):
         env = dict(self.deployment.env)
         if plan:
-            env["FAIL_AT"] = "{}:{}".format(*plan)
-        program = {"gateway": "katana-gateway", "worker": "katana-claude"}[name]
+            env["FAIL_AT"] = "{}:{}".format(*plan) + (":stop" if self.victims == "frozen" else "")
+        program = "katana-gateway" if name == "gateway" else "katana-claude"
         self.plans[name] = plan
         self.running[name] = Process(name, [BIN / program], env, self.deployment.directory)
 
     def plan(self, name, kills_left):
-        if kills_left <= 0 or (self.victims != "both" and name != self.victims):
+        if kills_left <= 0 or name not in {"both": ("gateway", "worker"), "frozen": ("worker",)}.get(self.victims, (self.victims,)):
             return None
         if self.victims == "both" and name == "worker" and self.random.random() < 0.5:
             return None
@@ -68,7 +72,31 @@ class Field:
         first = len(self.open) if name == "worker" else 0
         return self.random.choice(STEPS[name]), first + self.random.randint(1, OPEN_AT_ONCE)
 
+    def thaw(self, kills):
+        """Sees the worker freeze, lets it go on after a while, and puts another one in its place when all is answered."""
+        worker = self.running["worker"]
+        if self.thaw_at is None:
+            if pathlib.Path(f"/proc/{worker.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "T":
+                return False
+            self.kills[("worker", self.plans["worker"][0])] += 1
+            self.killed_in_batch += 1
+            self.thaw_at = time.monotonic() + self.random.uniform(*FREEZE)
+            return True
+        if time.monotonic() < self.thaw_at:
+            return False
+        worker.signal(signal.SIGCONT)
+        self.thawed = True
+        if self.open:
+            return False
+        self.thaw_at, self.thawed = None, False
+        if worker.stop() != 0:
+            raise AssertionError(f"the thawed worker stopped badly:\n{worker.log()[-4000:]}")
+        self.start("worker", self.plan("worker", kills - sum(self.kills.values())))
+        return True
+
     def revive(self, kills):
+        if self.victims == "frozen":
+            return self.thaw(kills)
         dead = [name for name, process in self.running.items() if process.popen.poll() is not None]
         for name in dead:
             process = self.running[name]
@@ -93,7 +121,7 @@ class Field:
     # ---- the people ----
 
     def ask(self):
-        while len(self.open) < OPEN_AT_ONCE and len(self.batch) < BATCH and not self.holding:
+        while len(self.open) < OPEN_AT_ONCE and len(self.batch) < BATCH and not self.holding and not self.thawed:
             question = Question(self.chat + self.asked % CHATS, f"END-{self.asked}!")
             self.asked += 1
             # Some answers grow for a while, most are there at once.
@@ -131,10 +159,10 @@ class Field:
     # ---- the whole ----
 
     def run(self, kills):
-        for name in ("gateway", "worker"):
+        for name in ("gateway", "worker", *(["second"] if self.victims == "frozen" else [])):
             self.start(name, self.plan(name, kills))
         patience = time.monotonic() + PATIENCE
-        while sum(self.kills.values()) < kills or self.open:
+        while sum(self.kills.values()) < kills or self.open or self.thaw_at:
             if self.revive(kills) | self.look():
                 patience = time.monotonic() + PATIENCE
             if time.monotonic() > patience:
@@ -163,7 +191,7 @@ class Field:
     def close(self):
         for process in self.running.values():
             if process.popen.poll() is None:
-                process.popen.kill()
+                process.popen.kill()  # a frozen one too
                 process.popen.wait()
             process.log_file.close()
         self.deployment.close()
@@ -189,7 +217,7 @@ def main(arguments=None):
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--fields", type=int, default=3)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
-    parser.add_argument("--victims", default="gateway,worker,both")
+    parser.add_argument("--victims", default="gateway,worker,both,frozen")
     options = parser.parse_args(arguments)
     victims = options.victims.split(",")
     fields = max(options.fields, len(victims))
@@ -202,7 +230,8 @@ def main(arguments=None):
             strays += field.strays
             asked += field.asked
     for name, steps in STEPS.items():
-        for step in steps if {name, "both"} & set(victims) else ():
+        hit = {name, "both"} | ({"frozen"} if name == "worker" else set())
+        for step in steps if hit & set(victims) else ():
             print(f"{name:8} {step:17} {kills[(name, step)]:6}")
     print(f"{sum(kills.values())} kills, {asked} questions: 0 lost, 0 doubled, 0 out of order, {strays} stray placeholders")
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kills gateways and workers at every named step while people ask, and judges what they saw; and cuts the store's power.
 #
-#   tests/fault/run.sh           300 kills and 1,000 losses of power: a few minutes
+#   tests/fault/run.sh           320 deaths and 1,000 losses of power: a few minutes
 #   tests/fault/run.sh --full    10,000 of both
 set -euo pipefail
 unset CDPATH
@@ -9,8 +9,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/lib.sh
 
 case ${1:-} in
-  '') kills=(gateway:200 worker:80 both:20) losses=1000 ;;
-  --full) kills=(gateway:6000 worker:3500 both:500) losses=10000 ;;
+  '') kills=(gateway:200 worker:80 both:20 frozen:20) losses=1000 ;;
+  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) losses=10000 ;;
   --help|-h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
 esac

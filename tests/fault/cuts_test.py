@@ -1,0 +1,100 @@
+"""A worker whose connection to the gateway is held up, one way or both, reset, or torn to single bytes."""
+
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
+
+from checker import Message, Question, judge  # noqa: E402
+from harness import Case, eventually, main  # noqa: E402
+from proxy import DOWN, UP, Proxy  # noqa: E402
+
+CHATS = range(7000, 7004)
+
+
+class Cuts(Case):
+    settings = {"OPENAI_BASE_URL": None, "OPENAI_API_KEY": None, "OPENAI_API": None, "KATANA_ACCESS": "open"}
+
+    def setUp(self):
+        super().setUp()
+        for name in ("state", "run"):
+            (self.d.directory / name).mkdir(mode=0o700)
+        self.gateway = self.d.start("katana-gateway")
+        run = self.d.directory / "run"
+        eventually("the gateway listens", (run / "jobs.ipc").exists)
+        self.proxy = Proxy(run / "proxy.ipc", run / "jobs.ipc")
+        self.addCleanup(self.proxy.close)
+        self.worker = self.d.start("katana-claude", KATANA_BUS=f"ipc://{run}/proxy.ipc")
+        self.d.wait_ready(("claude",))
+        self.asked = []
+
+    def ask(self, how="tokens=30 token_ms=60"):
+        for chat in CHATS:
+            question = Question(chat, f"END-{len(self.asked)}!")
+            self.asked.append(question)
+            self.sandbox.say(f"[[{how} first_ms=0 end={question.marker}]]", chat=chat)
+
+    def wait_begun(self):
+        eventually("all answers have begun", lambda: all(self.sandbox.texts(c) and self.sandbox.texts(c)[-1] != "…" for c in CHATS))
+
+    def history(self):
+        return [Message(chat, m["message_id"], None if m["deleted"] else m.get("text", ""),
+                        tuple(h.get("text", "") for h in m.get("history", [])))
+                for chat in CHATS for m in json.loads(self.sandbox.get("chat", id=chat))["messages"] if m["by_bot"]]
+
+    def assert_converges(self):
+        for question in self.asked:
+            self.sandbox.wait_text(question.marker, chat=question.chat)
+        self.ask("tokens=2 token_ms=0")
+        for question in self.asked:
+            self.sandbox.wait_text(question.marker, chat=question.chat)
+        verdict = judge(self.asked, self.history())
+        self.assertEqual((verdict.sins, verdict.strays), ({}, []))
+
+    def workers(self):
+        return self.d.health()[1]["workers"]["claude"]
+
+    def test_held_both_ways(self):
+        self.ask()
+        self.wait_begun()
+        self.proxy.hold(UP, DOWN)
+        eventually("the gateway misses it", lambda: self.workers() == 0)
+        eventually("it misses the gateway", lambda: "connecting anew" in self.worker.log())
+        self.proxy.heal()
+        self.assert_converges()
+
+    def test_held_towards_the_gateway(self):
+        self.ask()
+        self.wait_begun()
+        self.proxy.hold(UP)
+        eventually("the gateway misses it", lambda: self.workers() == 0)
+        self.proxy.heal()
+        self.assert_converges()
+
+    def test_held_towards_the_worker(self):
+        self.ask()
+        self.wait_begun()
+        self.proxy.hold(DOWN)
+        eventually("it misses the gateway", lambda: "connecting anew" in self.worker.log())
+        self.proxy.heal()
+        self.assert_converges()
+
+    def test_reset_again_and_again(self):
+        self.ask()
+        self.wait_begun()
+        for again in range(5):
+            before = self.proxy.accepted
+            self.proxy.reset()
+            eventually("it is back", lambda: self.proxy.accepted > before and self.workers() == 1)
+        self.assert_converges()
+        self.assertEqual(len(self.sandbox.record(call="messages")), len(self.asked), "no provider was asked twice")
+
+    def test_single_bytes(self):
+        self.proxy.cut_to(1)
+        self.ask("tokens=6 token_ms=5")
+        self.assert_converges()
+
+
+if __name__ == "__main__":
+    main()
