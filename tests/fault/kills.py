@@ -89,6 +89,8 @@ class Field:
         if self.open:
             return False
         self.thaw_at, self.thawed = None, False
+        if sum(self.kills.values()) >= kills:
+            return True
         if worker.stop() != 0:
             raise AssertionError(f"the thawed worker stopped badly:\n{worker.log()[-4000:]}")
         self.start("worker", self.plan("worker", kills - sum(self.kills.values())))
@@ -120,8 +122,8 @@ class Field:
 
     # ---- the people ----
 
-    def ask(self):
-        while len(self.open) < OPEN_AT_ONCE and len(self.batch) < BATCH and not self.holding and not self.thawed:
+    def ask(self, at_once=OPEN_AT_ONCE):
+        while len(self.open) < at_once and len(self.batch) < BATCH and not self.holding and not self.thawed:
             question = Question(self.chat + self.asked % CHATS, f"END-{self.asked}!")
             self.asked += 1
             # Some answers grow for a while, most are there at once.
@@ -162,7 +164,8 @@ class Field:
         for name in ("gateway", "worker", *(["second"] if self.victims == "frozen" else [])):
             self.start(name, self.plan(name, kills))
         patience = time.monotonic() + PATIENCE
-        while sum(self.kills.values()) < kills or self.open or self.thaw_at:
+        last_asked = False  # who was started last answers once before it is told to stop
+        while not last_asked or self.open or self.thaw_at:
             if self.revive(kills) | self.look():
                 patience = time.monotonic() + PATIENCE
             if time.monotonic() > patience:
@@ -172,6 +175,9 @@ class Field:
                 self.close_batch()
             if sum(self.kills.values()) < kills:
                 self.ask()
+            elif not self.open and not last_asked:
+                self.ask(1)
+                last_asked = bool(self.open)
             time.sleep(0.005)
         self.close_batch()
         self.stop()
