@@ -90,6 +90,7 @@ std::shared_ptr<Inbox::Slice> Inbox::decide(const Batch& batch, std::size_t from
       store_.put_member(*d.knocked, {});  // committed no later than the reply that shows the code
     slice->decisions.push_back(std::move(d));
   }
+  if (from > 0) slice->decisions.front().intake.follows = batch.updates[from - 1].update_id;
   return slice;
 }
 

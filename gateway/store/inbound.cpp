@@ -103,6 +103,10 @@ Highest highest(db::Connection& db) {
   return found;
 }
 
+bool is_stored(db::Connection& db, std::int64_t bot_id, std::int64_t update_id) {
+  return db.query("SELECT 1 FROM updates WHERE bot_id = $1 AND update_id = $2", bot_id, update_id).next();
+}
+
 Accepted accept(db::Connection& db, std::int64_t bot_id, const Intake& intake, const Births& births) {
   Accepted out;
   if (!first_seen(db, bot_id, intake)) {

@@ -42,6 +42,7 @@ Highest highest(db::Connection& db);
 std::string job_id(std::int64_t turn_id, const std::string& job_key);
 
 // inbound.cpp
+bool is_stored(db::Connection& db, std::int64_t bot_id, std::int64_t update_id);
 Accepted accept(db::Connection& db, std::int64_t bot_id, const Intake& intake, const Births& births);
 void add_reply(db::Connection& db, std::int64_t bot_id, std::int64_t reply_id, ChatKey chat,
                const Reply& reply);

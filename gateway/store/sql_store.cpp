@@ -35,6 +35,11 @@ void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> don
   submit<std::vector<Accepted>>(
       [bot = bot_id_, batch = std::move(batch),
        births = std::move(births)](db::Connection& db) -> Result<std::vector<Accepted>> {
+        const std::int64_t before = batch.empty() ? 0 : batch.front().follows;
+        if (before != 0 && !sql::is_stored(db, bot, before)) {
+          return fail(Code::Internal,
+                      "update " + std::to_string(before) + ", which comes before these, is not stored");
+        }
         std::vector<Accepted> out;
         out.reserve(batch.size());
         for (std::size_t i = 0; i < batch.size(); ++i)

@@ -62,6 +62,7 @@ struct ChatChange {
 /// One update as the chat room decided it. With nothing but the id it is only remembered as seen.
 struct Intake {
   std::int64_t update_id = 0;
+  std::int64_t follows = 0;  ///< of the first in a batch: the update that must be stored already; 0: none
   Wall seen_at{};
   ChatKey chat{};
   std::optional<ChatChange> change{};
@@ -186,6 +187,8 @@ class Store {
   virtual ~Store() = default;
 
   // inbound
+  /// All of the batch, or nothing of it: also when what it `follows` isn't stored, so that no update
+  /// overtakes one whose own commit failed.
   virtual void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) = 0;
 
   // dispatch

@@ -12,8 +12,10 @@ struct BatchStore : FakeStore {
   bool disk_full = false;
   std::int64_t next_id = 1;
   std::vector<Member> members_put;
+  std::vector<std::int64_t> followed;  ///< by each batch
 
   void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) override {
+    followed.push_back(batch.front().follows);
     std::vector<Accepted> accepted(batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
       accepted[i].reply_ids.resize(batch[i].replies.size());
@@ -63,6 +65,15 @@ TEST_F(InboxTest, AQuestionIsDispatchedEarlyAndShownOnceDurable) {
   message(5);
   EXPECT_EQ(told, (std::vector<std::string>{"applied", "durable"}));
   EXPECT_TRUE(confirmed);
+}
+
+TEST_F(InboxTest, APollThatGoesInSlicesStaysInOrder) {
+  std::vector<Update> poll;
+  for (std::int64_t id = 101; id <= 140; ++id)
+    poll.push_back({.update_id = id, .body = UnknownUpdate{}});
+  inbox.accept(std::move(poll), [this](Result<void> done) { confirmed = done.has_value(); });
+  EXPECT_TRUE(confirmed);
+  EXPECT_EQ(store.followed, (std::vector<std::int64_t>{0, 116, 132}));
 }
 
 TEST_F(InboxTest, ALostCommitTakesTheQuestionBackAndTheNextOneWaits) {

@@ -99,6 +99,20 @@ TEST_P(StoreContract, ADuplicateInTheSameBatchIsFoundAndALowerIdIsNone) {
   EXPECT_FALSE((*accepted)[2].duplicate);
 }
 
+TEST_P(StoreContract, NoUpdateOvertakesOneThatWasNotStored) {
+  const Intake first = world.question(chat, "first");
+  Intake second = world.question(chat, "second");
+  const Intake third = world.question(chat, "third");
+  second.follows = first.update_id;
+  const auto refused = world.accept({second, third});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().detail, testing::HasSubstr(std::to_string(first.update_id)));
+  EXPECT_THAT(world.unfinished().turns, IsEmpty());
+  EXPECT_TRUE(world.accept({first}));
+  EXPECT_TRUE(world.accept({second, third}));
+  EXPECT_THAT(world.unfinished().turns, SizeIs(3));
+}
+
 TEST_P(StoreContract, UpdatesOfAnotherBotAreOthers) {
   const Intake intake = world.question(chat, "mine");
   world.accept_one(intake);
