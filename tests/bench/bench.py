@@ -96,6 +96,17 @@ def row(name, report):
             f"{report['errors']:>7}")
 
 
+def middle(reports):
+    """The median of each figure for itself; what went wrong is added up."""
+    def median(figure):
+        return statistics.median(figure(r) for r in reports)
+
+    return {"msg_per_s": median(lambda r: r["msg_per_s"]),
+            "added_ms": {p: median(lambda r, p=p: r["added_ms"][p]) for p in ("p50", "p99")},
+            "cpu_per_1000": median(lambda r: r["cpu_per_1000"]), "pss_mb": median(lambda r: r["pss_mb"]),
+            **{wrong: sum(r[wrong] for r in reports) for wrong in ("lost", "doubled", "errors")}}
+
+
 def main():
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh")
     parser.add_argument("--runs", type=int, default=3)
@@ -132,8 +143,7 @@ def main():
     print("medians")
     for name in (*SCENARIOS, "limit chats2", "limit stream"):
         if name in runs:
-            middle = sorted(runs[name], key=lambda r: r["msg_per_s"])[len(runs[name]) // 2]
-            print(row(name, middle))
+            print(row(name, middle(runs[name])))
     if "idle" in runs:
         print(f"idle        CPU {statistics.median(r['cpu_percent'] for r in runs['idle']):.2f} % of one core, "
               f"PSS {statistics.median(r['pss_mb'] for r in runs['idle']):.1f} MB")
