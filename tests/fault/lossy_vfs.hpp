@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <random>
 #include <string>
@@ -24,9 +25,9 @@ class LossyDisk {
   LossyDisk(const LossyDisk&) = delete;
   LossyDisk& operator=(const LossyDisk&) = delete;
 
-  /// Writes the files as they may be after a loss of power at this moment into `directory`, which exists,
-  /// under their own names.
-  void image(const std::string& directory, std::mt19937_64& random);
+  /// The files as they may be after a loss of power at this moment: content by name.
+  using Files = std::map<std::string, std::string>;
+  Files image(std::mt19937_64& random);
 
   /// Times that `name` (a file's last part) was forced to the disk with something to force.
   [[nodiscard]] std::uint64_t syncs(const std::string& name) const;
