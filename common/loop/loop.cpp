@@ -163,9 +163,12 @@ void Loop::run_once(Millis wait) {
     uv_run(&state_->uv, UV_RUN_NOWAIT);
     return;
   }
+  // It repeats: libuv runs what is due before it waits, and a limit that fired there would leave the wait
+  // without one.
+  const auto limit = static_cast<std::uint64_t>(wait.count());
   uv_update_time(&state_->uv);
   uv_timer_start(
-      &state_->limit, [](uv_timer_t*) {}, static_cast<std::uint64_t>(wait.count()), 0);
+      &state_->limit, [](uv_timer_t*) {}, limit, limit);
   uv_run(&state_->uv, UV_RUN_ONCE);
   uv_timer_stop(&state_->limit);
 }

@@ -171,6 +171,18 @@ TEST(Loop, AnIdleLoopUsesNoProcessorAndMakesNoTurns) {
   EXPECT_LE(turns, 4);
 }
 
+TEST(Loop, ATurnWaitsNoLongerThanItsLimit) {
+  // Libuv counts whole milliseconds and looks at its timers before it waits. Begun at the very end of a
+  // millisecond, some of these turns find that their limit has passed by then.
+  Loop loop;
+  for (int i = 0; i < 300; ++i) {
+    const auto begin = std::chrono::nanoseconds{999'990 - 50 * i};
+    while (std::chrono::steady_clock::now().time_since_epoch() % Millis{1} < begin) {
+    }
+    loop.run_once(Millis{1});
+  }
+}
+
 TEST(Loop, HooksRunInOrderAroundTheWait) {
   Loop loop;
   std::string order;
