@@ -126,7 +126,57 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 )sql";
 
-constexpr std::array kSteps{db::Migration{1, kFirst}};
+// The rest of the ledger. `turns.delivered_at` is `settled_at` until the answer is shown, so that the later
+// write fits into the row's place.
+constexpr const char* kLedger = R"sql(
+ALTER TABLE open_turns ADD COLUMN held INTEGER NOT NULL DEFAULT 0;  -- came late: waits for its asker's word
+
+ALTER TABLE turns ADD COLUMN worker_id TEXT NOT NULL DEFAULT '';    -- of the last attempt, as is the next
+ALTER TABLE turns ADD COLUMN leased_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN delivered_at INTEGER NOT NULL DEFAULT 0;
+
+-- Attempts before a turn's last one, and how each ended.
+CREATE TABLE attempts (
+  turn_id INTEGER NOT NULL,
+  attempt INTEGER NOT NULL,
+  bot_id INTEGER NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  worker_id TEXT NOT NULL,
+  leased_at INTEGER NOT NULL,
+  ended_at INTEGER NOT NULL,
+  ending TEXT NOT NULL,
+  request_id TEXT NOT NULL,
+  PRIMARY KEY (turn_id, attempt)
+) WITHOUT ROWID;
+
+-- Questions that nobody may be given again without an operator's word. Their turns are settled.
+CREATE TABLE dead_letters (
+  turn_id INTEGER PRIMARY KEY,
+  bot_id INTEGER NOT NULL,
+  conversation_id INTEGER NOT NULL,
+  user_id INTEGER NOT NULL,
+  question_id INTEGER NOT NULL,
+  is_group INTEGER NOT NULL,
+  asked_at INTEGER NOT NULL,
+  died_at INTEGER NOT NULL,
+  provider TEXT NOT NULL,
+  model TEXT NOT NULL,
+  job_key TEXT NOT NULL,
+  question TEXT NOT NULL
+);
+
+-- What Telegram's 429s asked for; chat 0 is the bot itself. The length counts, not the hour: clocks jump.
+CREATE TABLE pauses (
+  bot_id INTEGER NOT NULL,
+  chat_id INTEGER NOT NULL,
+  set_at INTEGER NOT NULL,
+  length_ms INTEGER NOT NULL,
+  PRIMARY KEY (bot_id, chat_id)
+) WITHOUT ROWID;
+)sql";
+
+constexpr std::array kSteps{db::Migration{1, kFirst}, db::Migration{2, kLedger}};
 
 }  // namespace
 
