@@ -28,7 +28,7 @@ class Threaded : public ::testing::Test {
     thread = std::make_unique<DatabaseThread>(loop, std::move(faulty));
   }
 
-  /// Holds the database thread until the returned promise is set, so that what follows is one group.
+  /// Holds the database thread until `let_go`, so that what comes between is one group.
   std::promise<void> hold() {
     std::promise<void> release;
     thread->submit_outside<int>(
@@ -38,6 +38,10 @@ class Threaded : public ::testing::Test {
         },
         nullptr);
     return release;
+  }
+  void let_go(std::promise<void>& gate) {
+    loop.run_once(Millis{0});  // the loop hands over what it has gathered
+    gate.set_value();
   }
   void insert(int id, const std::string& name) {
     thread->submit<int>(
@@ -75,7 +79,7 @@ TEST_F(Threaded, WaitingOperationsShareACommit) {
   auto gate = hold();
   for (int i = 1; i <= 100; ++i)
     insert(i, "op");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 200; });
   EXPECT_EQ(connection->commits, 1);
   EXPECT_EQ(count(), 100);
@@ -86,7 +90,7 @@ TEST_F(Threaded, AGroupIsBounded) {
   const int many = static_cast<int>(DatabaseThread::kGroup) * 2 + 1;
   for (int i = 1; i <= many; ++i)
     insert(i, "op");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 2U * static_cast<unsigned>(many); });
   EXPECT_EQ(connection->commits, 3);
   EXPECT_EQ(count(), many);
@@ -96,7 +100,7 @@ TEST_F(Threaded, AppliedPrecedesDurableInTheOrderAsked) {
   auto gate = hold();
   insert(1, "a");
   insert(2, "b");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 4; });
   EXPECT_THAT(seen, ElementsAre("a applied", "b applied", "a durable", "b durable"));
 }
@@ -106,7 +110,7 @@ TEST_F(Threaded, ABadStatementHarmsNoOther) {
   insert(1, "a");
   insert(1, "clash");
   insert(2, "b");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 6; });
   EXPECT_THAT(seen, ElementsAre("a applied", "a durable", "clash not applied", "clash failed", "b applied",
                                 "b durable"));
@@ -119,7 +123,7 @@ TEST_F(Threaded, AFailedCommitIsTriedAgainOneByOne) {
   connection->failures = 1;
   insert(1, "a");
   insert(2, "b");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 4; });
   EXPECT_THAT(seen, ElementsAre("a applied", "b applied", "a durable", "b durable"));
   EXPECT_EQ(connection->commits, 3);
@@ -131,7 +135,7 @@ TEST_F(Threaded, DurableCarriesTheErrorOfAnOperationThatWasApplied) {
   connection->failures = 2;  // the group's, and that of the first one alone
   insert(1, "a");
   insert(2, "b");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 4; });
   EXPECT_THAT(seen, ElementsAre("a applied", "b applied", "a failed", "b durable"));
   EXPECT_THAT(errors, ElementsAre("the disk went away"));
@@ -152,7 +156,7 @@ TEST_F(Threaded, ALongGroupIsAnnouncedInSlices) {
         return 0;
       },
       nullptr, nullptr);
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == static_cast<unsigned>(early); });
   EXPECT_EQ(seen.back(), "op applied");
   release.set_value();
@@ -170,7 +174,7 @@ TEST_F(Threaded, WorkOutsideOfTransactionsKeepsItsPlaceInTheOrder) {
       },
       [&](Result<int> r) { seen.push_back(r ? "outside" : r.error().detail); });
   insert(2, "b");
-  gate.set_value();
+  let_go(gate);
   run_until(loop, [&] { return seen.size() == 5; });
   EXPECT_THAT(seen, ElementsAre("a applied", "a durable", "outside", "b applied", "b durable"));
 }
@@ -199,7 +203,7 @@ TEST_F(Threaded, LeavingDoesWhatWaitsAndDropsTheCompletions) {
   auto gate = hold();
   for (int i = 1; i <= 1000; ++i)
     insert(i, "op");
-  gate.set_value();
+  let_go(gate);
   thread.reset();
   loop.run_once(Millis{0});
   EXPECT_THAT(seen, IsEmpty());
