@@ -22,6 +22,7 @@ struct Gateway::Counters {
                     {0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300});
     queue = m.gauge("katana_jobs_waiting", "Jobs that wait for a worker.");
     in_flight = m.gauge("katana_jobs_in_flight", "Jobs at workers.");
+    dead_letters = m.gauge("katana_dead_letters", "Questions that wait for an operator's word.");
     outbox = m.gauge("katana_outbox_waiting", "Messages that wait to be sent or edited.");
     claude_workers = m.gauge("katana_workers", "Workers connected, by provider.", {{"provider", "claude"}});
     openai_workers = m.gauge("katana_workers", "Workers connected, by provider.", {{"provider", "openai"}});
@@ -32,7 +33,7 @@ struct Gateway::Counters {
   service::Metrics& metrics;
   service::Counter questions, duplicates, delivered, abandoned, telegram_errors;
   service::Histogram answer_seconds;
-  service::Gauge queue, in_flight, outbox, claude_workers, openai_workers, polling;
+  service::Gauge queue, in_flight, dead_letters, outbox, claude_workers, openai_workers, polling;
   std::uint64_t answered = 0;
   std::uint64_t failed_polls = 0;  ///< as many of the poller's failures are in `telegram_errors`
 

@@ -39,7 +39,8 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
              .claude = settings.claude.on,
              .openai = settings.openai.on,
              .default_provider = settings.default_provider,
-             .models = std::move(models)},
+             .models = std::move(models),
+             .max_age = settings.max_age},
       access_(settings.access, settings.allowed_users, settings.admins),
       chat_(offer_, access_),
       counters_(std::make_unique<Counters>(service.metrics())),
@@ -143,28 +144,32 @@ void Gateway::restore(Unfinished unfinished) {
   }
   for (auto& r : unfinished.replies)
     outbox_->reply(r.chat, r.outbox_id, std::move(r.reply), r.attempted);
-  for (auto& t : unfinished.turns) {
-    outbox_->open(AnswerSlot{.turn_id = t.turn_id,
-                             .job_id = t.job.job_id,
-                             .chat = t.chat,
-                             .question_id = t.question_id,
-                             .group = t.group,
-                             .parts = std::move(t.parts),
-                             .recovered = true});
-    asked_at_[t.turn_id] = service_.clock().mono();
-    if (t.settled) {
-      outbox_->finish(t.turn_id, FinalText{.text = std::move(t.answer)});
-      continue;
-    }
-    const ChatChoice choice = offer_.resolve(t.choice);
-    dispatcher_->add(Question{.turn_id = t.turn_id,
-                              .chat = t.chat,
-                              .job = t.job,
-                              .provider = choice.provider,
-                              .model = choice.model,
-                              .deaths = t.deaths,
-                              .may_run = t.leased});
+  for (auto& t : unfinished.turns)
+    take_up(std::move(t), true);
+  count_dead_letters();
+}
+
+void Gateway::take_up(OpenTurn t, bool recovered) {
+  outbox_->open(AnswerSlot{.turn_id = t.turn_id,
+                           .job_id = t.job.job_id,
+                           .chat = t.chat,
+                           .question_id = t.question_id,
+                           .group = t.group,
+                           .parts = std::move(t.parts),
+                           .recovered = recovered});
+  asked_at_[t.turn_id] = service_.clock().mono();
+  if (t.settled) {
+    outbox_->finish(t.turn_id, FinalText{.text = std::move(t.answer)});
+    return;
   }
+  const ChatChoice choice = offer_.resolve(t.choice);
+  dispatcher_->add(Question{.turn_id = t.turn_id,
+                            .chat = t.chat,
+                            .job = t.job,
+                            .provider = choice.provider,
+                            .model = choice.model,
+                            .deaths = t.deaths,
+                            .may_run = t.leased});
 }
 
 void Gateway::serve() {

@@ -44,6 +44,8 @@ class Gateway {
   // start
   void recover();
   void restore(Unfinished unfinished);
+  /// A turn that the store has open goes on here. `recovered`: an earlier process may have sent something.
+  void take_up(OpenTurn turn, bool recovered);
   void serve();
   void introduce();
 
@@ -71,6 +73,11 @@ class Gateway {
   void control_allow(const control::Request& request, const control::ControlServer::Reply& reply);
   void control_deny(const control::Request& request, const control::ControlServer::Reply& reply);
   void control_usage(const control::ControlServer::Reply& reply);
+  void control_trace(const control::Request& request, const control::ControlServer::Reply& reply);
+  void control_dead_letters(const control::Request& request, const control::ControlServer::Reply& reply);
+  void retry_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply);
+  void drop_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply);
+  void count_dead_letters();
   [[nodiscard]] std::string users_text() const;
   [[nodiscard]] std::string status_text() const;
 
@@ -107,6 +114,7 @@ class Gateway {
   Mono last_store_answer_;
   bool store_asked_ = false;
   std::string last_error_;
+  std::size_t dead_letters_ = 0;  ///< as the store last told
   bool draining_ = false;
   bool outbox_awaited_ = false;  ///< the last thing that draining waits for
 };

@@ -35,6 +35,7 @@ void Gateway::tick() {
   dispatcher_->tick();
   counters_->queue.set(static_cast<double>(dispatcher_->waiting()));
   counters_->in_flight.set(static_cast<double>(dispatcher_->in_flight()));
+  counters_->dead_letters.set(static_cast<double>(dead_letters_));
   counters_->outbox.set(static_cast<double>(outbox_->load().queue));
   counters_->claude_workers.set(dispatcher_->pool().count("claude"));
   counters_->openai_workers.set(dispatcher_->pool().count("openai"));
@@ -86,9 +87,10 @@ void Gateway::beat_file() {
 
 void Gateway::prune() {
   store_->prune(service_.clock().wall(), settings_.retention,
-                Done<std::uint64_t>{.durable = [](Result<std::uint64_t> n) {
+                Done<std::uint64_t>{.durable = [this](Result<std::uint64_t> n) {
                   if (n && *n > 0) logger().info("Retention: {} rows removed", *n);
                   if (!n) logger().error("Retention: {}", n.error().detail);
+                  count_dead_letters();
                 }});
 }
 
@@ -153,6 +155,7 @@ void Gateway::report(bus::Heartbeat& beat) {
   beat.queue = dispatcher_->waiting() + load.queue;
   beat.in_flight = dispatcher_->in_flight() + load.in_flight;
   beat.oldest_wait_ms = static_cast<std::uint64_t>(load.oldest_wait.count());
+  beat.dead_letters = dead_letters_;
   beat.last_error = last_error_;
   beat.unhealthy_reason = unhealthy_reason();
   beat.healthy = beat.unhealthy_reason.empty();
@@ -173,6 +176,7 @@ std::string Gateway::health_json() const {
                   {"openai", dispatcher_ ? dispatcher_->pool().count("openai") : 0}};
   j["jobs_waiting"] = dispatcher_ ? dispatcher_->waiting() : 0;
   j["jobs_in_flight"] = dispatcher_ ? dispatcher_->in_flight() : 0;
+  j["dead_letters"] = dead_letters_;
   return j.dump();
 }
 

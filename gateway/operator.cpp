@@ -35,6 +35,8 @@ void Gateway::control(const control::Request& request, const control::ControlSer
   if (verb == "allow") return control_allow(request, reply);
   if (verb == "deny") return control_deny(request, reply);
   if (verb == "usage") return control_usage(reply);
+  if (verb == "trace") return control_trace(request, reply);
+  if (verb == "dead-letters") return control_dead_letters(request, reply);
   if (verb == "users") return reply({0, users_text()});
   if (verb == "status") return reply({0, status_text()});
   if (verb == "reload") {

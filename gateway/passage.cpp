@@ -1,4 +1,5 @@
 // The way of a question through the rooms: what Gateway does with what each of them says.
+#include <algorithm>
 #include <utility>
 
 #include "common/log/log.hpp"
@@ -49,7 +50,17 @@ InboxEvents Gateway::inbox_events() {
       .on_chat_gone =
           [](std::int64_t chat) { logger().info("Chat {}: the bot was removed or blocked", chat); },
       .on_ignored = [this](const std::string& why) { counters_->ignored(why); },
-      .on_duplicate = [this] { counters_->duplicates.add(); }};
+      .on_duplicate = [this] { counters_->duplicates.add(); },
+      .on_released =
+          [this](OpenTurn turn) {
+            counters_->questions.add();
+            take_up(std::move(turn), false);
+          },
+      .room =
+          [this] {
+            const auto most = static_cast<std::size_t>(settings_.queue);
+            return most - std::min(most, dispatcher_->waiting());
+          }};
 }
 
 void Gateway::dispatch(const Opened& o) {
@@ -122,6 +133,11 @@ DispatchEvents Gateway::dispatch_events() {
             last_error_ = provider + ": " + std::string(to_string(f.error.code));
             logger().error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
                            f.error.detail);
+          },
+      .on_dead =
+          [this](const std::string& job_id) {
+            logger().error("Job {}: among the dead letters; see katana dead-letters", job_id);
+            count_dead_letters();
           },
       .blob = {}};
 }

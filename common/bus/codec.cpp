@@ -484,6 +484,7 @@ void put(const Heartbeat& in, v1::Heartbeat& out, Check& check) {
   out.set_oldest_wait_ms(in.oldest_wait_ms);
   out.set_rss_bytes(in.rss_bytes);
   out.set_cpu_ms(in.cpu_ms);
+  out.set_dead_letters(in.dead_letters);
   put_clipped(in.last_error, kMaxDetail, out.mutable_last_error());
   out.set_healthy(in.healthy);
   put_clipped(in.unhealthy_reason, kMaxDetail, out.mutable_unhealthy_reason());
@@ -517,6 +518,7 @@ Heartbeat take(v1::Heartbeat& in, Check& check) {
   out.oldest_wait_ms = in.oldest_wait_ms();
   out.rss_bytes = in.rss_bytes();
   out.cpu_ms = in.cpu_ms();
+  out.dead_letters = in.dead_letters();
   out.last_error = take_label(in.mutable_last_error(), kMaxDetail, check, "last_error is over 4096 bytes");
   out.healthy = in.healthy();
   out.unhealthy_reason =

@@ -178,8 +178,9 @@ struct Heartbeat {
   std::uint64_t oldest_wait_ms = 0;  ///< of the work that waits or is under way
   std::uint64_t rss_bytes = 0;
   std::uint64_t cpu_ms = 0;
-  std::string last_error;  ///< code and place, never a user's text
-  bool healthy = true;     ///< its own judgement (/health)
+  std::uint64_t dead_letters = 0;  ///< questions that wait for an operator's word (the gateway alone)
+  std::string last_error;          ///< code and place, never a user's text
+  bool healthy = true;             ///< its own judgement (/health)
   std::string unhealthy_reason;
   std::string metrics;  ///< Prometheus text of this process; sent with every 10th beat, else empty
 };

@@ -146,6 +146,7 @@ void read_conversation(Reader& in, Settings& s) {
   in.choose("KATANA_UNCERTAIN", s.uncertain, kUncertain);
   in.read("KATANA_MAX_AGE", s.max_age,
           [](std::string_view t) { return parse_duration(t, Seconds{1}, Seconds{30 * 86400}); });
+  in.read("KATANA_QUEUE", s.queue, [](std::string_view t) { return parse_count(t, 1, 1'000'000); });
   in.read("KATANA_RETENTION", s.retention,
           [](std::string_view t) { return parse_duration(t, Seconds{3600}, Seconds{3650 * 86400}); });
   if (const auto text = in.text("KATANA_JSON_COMMANDS"); text && *text != "off") {

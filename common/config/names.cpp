@@ -125,7 +125,8 @@ const std::vector<Name>& all_names() {
       {"KATANA_BUDGET_USER_MONTH", kPlain, kGateway, kInert},
       {"KATANA_STREAMING", kPlain, kGateway},
       {"KATANA_UNCERTAIN", kPlain, kGateway},
-      {"KATANA_MAX_AGE", kPlain, kGateway, kInert},
+      {"KATANA_MAX_AGE", kPlain, kGateway},
+      {"KATANA_QUEUE", kPlain, kGateway},
       {"KATANA_RETENTION", kPlain, kGateway},
       {"KATANA_JSON_COMMANDS", kPlain, kGateway, kInert},
 

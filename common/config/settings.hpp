@@ -92,6 +92,7 @@ struct Settings {
   Streaming streaming = Streaming::Edit;
   Uncertain uncertain = Uncertain::Resend;
   Seconds max_age{3600};
+  int queue = 20'000;  ///< KATANA_QUEUE: most questions that wait for a worker; further ones are turned away
   Seconds retention{30 * 86400};
 
   std::string state_dir;

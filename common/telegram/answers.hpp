@@ -14,6 +14,6 @@ ApiResult<std::int64_t> read_message_id(const net::HttpResponse& answer);
 ApiResult<BotUser> read_user(const net::HttpResponse& answer);
 ApiResult<std::int64_t> read_pending(const net::HttpResponse& answer);
 /// The answer's text itself, if it says `ok`.
-ApiResult<std::string> read_raw(const net::HttpResponse& answer);
+ApiResult<RawUpdates> read_updates(const net::HttpResponse& answer);
 
 }  // namespace katana::telegram

@@ -57,10 +57,10 @@ net::HttpCall HttpBotApi::get_me(Then<BotUser> then) {
 }
 
 net::HttpCall HttpBotApi::get_updates(std::int64_t offset, int limit, Seconds timeout,
-                                      Then<std::string> then) {
+                                      Then<RawUpdates> then) {
   const Millis total = timeout + kBeyondThePoll;
-  return call<std::string>("getUpdates", get_updates_body(offset, limit, timeout), &read_raw, std::move(then),
-                           {total, total, kMaxUpdates});
+  return call<RawUpdates>("getUpdates", get_updates_body(offset, limit, timeout), &read_updates,
+                          std::move(then), {total, total, kMaxUpdates});
 }
 
 net::HttpCall HttpBotApi::send_message(const OutText& message, Then<std::int64_t> then) {

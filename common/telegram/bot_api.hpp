@@ -51,6 +51,13 @@ struct ApiError {
 template <class T>
 using ApiResult = tl::expected<T, ApiError>;
 
+/// The answer to getUpdates as it came (`{"ok":true,"result":[…]}`): gateway/inbound parses updates by
+/// itself.
+struct RawUpdates {
+  std::string json;
+  std::optional<Wall> told_at{};  ///< by Telegram's own clock (the Date header)
+};
+
 struct BotUser {
   std::int64_t id = 0;
   std::string username;
@@ -79,9 +86,8 @@ class BotApi {
   using Then = std::function<void(ApiResult<T>)>;
 
   virtual net::HttpCall get_me(Then<BotUser> then) = 0;
-  /// The raw answer (`{"ok":true,"result":[…]}`): gateway/inbound parses updates by itself.
   virtual net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout,
-                                    Then<std::string> then) = 0;
+                                    Then<RawUpdates> then) = 0;
   virtual net::HttpCall send_message(const OutText& message,
                                      Then<std::int64_t> then) = 0;  ///< its message_id
   virtual net::HttpCall edit_message(std::int64_t message_id, const OutText& message, Then<bool> then) = 0;
@@ -111,7 +117,7 @@ class HttpBotApi final : public BotApi {
  public:
   HttpBotApi(net::HttpClient& http, BotAccess access) : http_(http), access_(std::move(access)) {}
   net::HttpCall get_me(Then<BotUser> then) override;
-  net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout, Then<std::string> then) override;
+  net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout, Then<RawUpdates> then) override;
   net::HttpCall send_message(const OutText& message, Then<std::int64_t> then) override;
   net::HttpCall edit_message(std::int64_t message_id, const OutText& message, Then<bool> then) override;
   net::HttpCall delete_message(std::int64_t chat_id, std::int64_t message_id, Then<bool> then) override;

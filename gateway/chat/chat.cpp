@@ -14,6 +14,8 @@ namespace {
 constexpr std::string_view kModelButton = "model:";
 /// Likewise of the outbox's question whether to send a message again.
 constexpr std::string_view kAgainButton = "again:";
+/// The button under the note about questions that came late.
+constexpr std::string_view kAnswerNow = "answer-now";
 
 bool same_name(std::string_view a, std::string_view b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -125,7 +127,21 @@ void Chat::message(const IncomingMessage& m, const ChatChoice& choice, Wall now,
                            .message_id = m.message_id,
                            .text = std::string(question),
                            .group = m.kind == ChatKind::Group,
-                           .asked_at = m.date};
+                           .asked_at = m.date,
+                           .held = m.age > offer_.max_age};
+  if (d.intake.prompt->held) {
+    d.intake.held_note = Reply{
+        .reply_to = reply_to,
+        .text = phrases::came_late(),
+        .keyboard = {{telegram::Button{.text = phrases::answer_now(), .data = std::string(kAnswerNow)}}}};
+  }
+}
+
+void Chat::turn_away(Decision& d) const {
+  const std::int64_t reply_to = d.intake.prompt->group ? d.intake.prompt->message_id : 0;
+  d.intake.prompt.reset();
+  d.ignored = "queue_full";
+  say(d, reply_to, phrases::queue_full());
 }
 
 void Chat::command(const IncomingMessage& m, const ChatChoice& choice, Decision& d) const {
@@ -189,6 +205,8 @@ void Chat::press(const ButtonPress& p, const ChatChoice&, Decision& d) const {
   const std::string_view data = p.data;
   if (data.starts_with(kModelButton)) {
     choose_model(std::string(data.substr(kModelButton.size())), d, 0);
+  } else if (data == kAnswerNow) {
+    d.intake.release_held = true;
   } else if (data.starts_with(kAgainButton)) {
     const std::string_view id = data.substr(kAgainButton.size());
     std::int64_t number = 0;

@@ -24,6 +24,7 @@ struct Offer {
   std::string default_claude_model;
   std::string default_openai_model;
   config::ModelTable models;
+  Seconds max_age = Seconds::max();  ///< an older question waits for its asker's word
 
   [[nodiscard]] bool offers(std::string_view provider) const;
   /// The provider and model that a choice stands for, defaults filled in.
@@ -56,6 +57,8 @@ class Chat {
   /// True when `decide` must be told the conversation's standing choice.
   [[nodiscard]] bool needs_choice(const Update& update) const;
   Decision decide(const Update& update, const ChatChoice& choice, Wall now) const;
+  /// There is no room for its question: the asker is told so instead.
+  void turn_away(Decision& d) const;
   /// The decision's commit failed: the update will come again.
   void take_back(const Decision& d) const;
 

@@ -79,6 +79,25 @@ std::string unknown_command(std::string_view command) {
 std::string nothing_to_stop() {
   return "There is no answer under way.";
 }
+
+std::string queue_full() {
+  return "Too many questions wait for an answer just now, so I didn't take this one. Please ask again in a "
+         "few "
+         "minutes.";
+}
+
+std::string came_late() {
+  return "I was away, and what you wrote meanwhile reaches me late. Do you still want an answer?";
+}
+
+std::string answer_now() {
+  return "Answer now";
+}
+
+std::string nothing_held() {
+  return "Nothing of yours waits any more.";
+}
+
 std::string too_long(std::size_t limit) {
   return "That message is too long for me: at most " + std::to_string(limit) +
          " characters. Please send it in parts.";
@@ -123,6 +142,13 @@ std::string with_id(std::string text, const Error& error, std::string_view job_i
 std::string job_failed(const Error& error, std::string_view label, std::string_view job_id) {
   if (error.code == Code::Cancelled) return "⏹ Stopped.";
   return with_id("⚠️ " + reason(error, label), error, job_id);
+}
+
+std::string dead_letter(std::string_view job_id) {
+  return "⚠️ Something broke here twice over this question, so I don't try it a third time. The operator "
+         "is "
+         "told and can try it again; or ask in other words.\n(id " +
+         std::string(job_id) + ")";
 }
 
 std::string broken_off(const Error& error, std::string_view label, std::string_view job_id) {

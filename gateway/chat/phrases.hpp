@@ -25,11 +25,18 @@ std::string paired(bool admin);
 std::string only_text();
 std::string unknown_command(std::string_view command);
 std::string nothing_to_stop();
+std::string queue_full();
+/// About questions that came in too old: once for all of a conversation's, with its button.
+std::string came_late();
+std::string answer_now();
+std::string nothing_held();
 std::string too_long(std::size_t limit_characters);
 std::string provider_label(std::string_view provider);
 
 /// What the user reads when a job failed: what happened, what they can do, and the id for the operator.
 std::string job_failed(const Error& error, std::string_view provider_label, std::string_view job_id);
+/// Two workers died under the question.
+std::string dead_letter(std::string_view job_id);
 /// Stands under an answer that broke off.
 std::string broken_off(const Error& error, std::string_view provider_label, std::string_view job_id);
 std::string cut_at_limit();

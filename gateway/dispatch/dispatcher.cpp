@@ -95,10 +95,10 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, std::vec
                                     .turns = std::move(turns),
                                     .max_output_tokens = policy_.max_output_tokens(e.q.model)};
   Worker* worker = pool_.find(e.peer);
-  if (!worker) return requeue(e, false);  // the lease names that worker: it can't just move on
+  if (!worker) return requeue(e, "its worker left");  // the lease names that worker: it can't just move on
   if (const auto sent = send(e.peer, job); !sent) {
     // A frame that breaks the protocol's own limits breaks them everywhere.
-    return sent.error().transient() ? requeue(e, false) : fail_here(e, sent.error());
+    return sent.error().transient() ? requeue(e, "it could not be sent") : fail_here(e, sent.error());
   }
   worker->outstanding.insert(turn_id);  // it may have said hello since
   e.state = State::Running;
@@ -187,14 +187,14 @@ void Dispatcher::look_for_missing(Mono now) {
   for (const std::int64_t turn_id : missing) {
     Entry& e = entries_.at(turn_id);
     if (!e.peer.empty()) send(e.peer, bus::Cancel{e.q.job});
-    requeue(e, false);
+    requeue(e, e.state == State::MayRun ? "no worker reported it after a restart" : "its worker lost it");
   }
 }
 
 void Dispatcher::retry_store() {
   for (auto& [turn_id, e] : entries_) {
     if (e.unsettled) settle(e, Settlement(*e.unsettled));
-    if (e.unqueued) requeue(e, false);
+    if (e.unqueued) queue_again(e, AttemptEnd(*e.unqueued));
   }
 }
 
@@ -204,15 +204,41 @@ void Dispatcher::lose(const bus::PeerId& peer, bool died) {
   logger().warn("worker {} ({}) is gone with {} jobs", worker->worker_id, worker->provider,
                 worker->outstanding.size());
   const auto turns = std::move(worker->outstanding);
+  const std::string worker_id = worker->worker_id;
   pool_.remove(peer);
   for (const std::int64_t turn_id : turns) {
     Entry& e = entries_.at(turn_id);
-    if (e.state == State::Running) requeue(e, died);
+    if (e.state != State::Running) continue;
+    if (died) {
+      ++e.deaths;
+      e.died_under.push_back(worker_id);
+    }
+    requeue(e, died ? "its worker died" : "its worker went silent or left");
   }
 }
 
 void Dispatcher::release_credit(Entry& e) {
   if (Worker* worker = pool_.find(e.peer)) worker->outstanding.erase(e.q.turn_id);
+}
+
+std::string_view Dispatcher::stage_of(std::int64_t turn_id) const {
+  const auto it = entries_.find(turn_id);
+  if (it == entries_.end()) return {};
+  switch (it->second.state) {
+    case State::Waiting:
+      return "queued";
+    case State::MayRun:
+      return "leased before the gateway's start";
+    case State::Leasing:
+      return "being leased";
+    case State::Running:
+      return it->second.text_came ? "streaming" : "leased";
+    case State::Settling:
+      return "being settled";
+    case State::Requeueing:
+      return "being queued again";
+  }
+  return {};
 }
 
 std::size_t Dispatcher::in_hand() const {

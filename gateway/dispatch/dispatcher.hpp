@@ -38,6 +38,7 @@ struct DispatchEvents {
   std::function<void(std::int64_t turn_id, std::string text)> on_settled;  ///< durable: show this, whole
   std::function<void(const bus::JobResult&, const std::string& provider)> on_result;  ///< for log and metrics
   std::function<void(const bus::JobFailed&, const std::string& provider)> on_failure;
+  std::function<void(const std::string& job_id)> on_dead;  ///< durable: it is among the dead letters
   std::function<bool(const std::string& sha256, std::uint64_t offset, bus::BlobPart& part)>
       blob;  ///< optional
 };
@@ -74,6 +75,8 @@ class Dispatcher {
   /// Every 500 ms: beats, who is gone, what is missing.
   void tick();
 
+  /// What its worker is at, for the operator: "streaming" once text came; empty: nothing is known of it here.
+  [[nodiscard]] std::string_view stage_of(std::int64_t turn_id) const;
   [[nodiscard]] std::size_t waiting() const { return queue_.waiting(); }
   [[nodiscard]] std::size_t in_flight() const { return entries_.size() - queue_.waiting(); }
   /// Jobs whose end is worth waiting for in a drain: neither those that wait nor those that a worker may have
@@ -97,10 +100,12 @@ class Dispatcher {
     bool cancelled = false;
     bool holds_conversation = false;  ///< its conversation waits for it
     int deaths = 0;
-    Mono listed{};                          ///< when its worker last said that it has it
-    std::vector<std::string> tried;         ///< providers that failed
+    std::vector<std::string>
+        died_under;                  ///< the workers of these deaths, as far as they came after our start
+    Mono listed{};                   ///< when its worker last said that it has it
+    std::vector<std::string> tried;  ///< providers that failed
     std::optional<Settlement> unsettled{};  ///< the store refused it: tried again at the next tick
-    bool unqueued = false;                  ///< likewise for a requeue
+    std::optional<AttemptEnd> unqueued{};   ///< likewise for a requeue
   };
   using Entries = std::unordered_map<std::int64_t, Entry>;
 
@@ -125,12 +130,15 @@ class Dispatcher {
   Entry* find(const bus::JobRef& job);
   Entry* running(const bus::PeerId& peer, const bus::JobRef& job);
   void settle(Entry& entry, Settlement settlement);
-  void on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const std::string& text);
+  void on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const Settlement& settlement);
   void fail(Entry& entry, const bus::JobFailed& failed);
   void fail_here(Entry& entry, Error error);
-  bool fall_back(Entry& entry);
-  void requeue(Entry& entry, bool died);
-  void on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next);
+  bool fall_back(Entry& entry, const bus::JobFailed& failed);
+  void requeue(Entry& entry, std::string why, std::string request_id = {});
+  void queue_again(Entry& entry, AttemptEnd end);
+  void bury(Entry& entry);
+  void take_back_deaths(const std::string& worker_id);
+  void on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next, const AttemptEnd& end);
   void lose(const bus::PeerId& peer, bool died);
   void release_credit(Entry& entry);
   void beat_all();

@@ -27,7 +27,7 @@ void Dispatcher::settle(Entry& e, Settlement settlement) {
   auto kept = std::make_shared<Settlement>(settlement);  // in case the store can't take it now
   store_.settle(std::move(settlement),
                 Done<Settled>{.durable = [this, turn_id, kept](Result<Settled> outcome) {
-                  if (outcome) return on_settled(turn_id, outcome, kept->text);
+                  if (outcome) return on_settled(turn_id, outcome, *kept);
                   logger().error("job {}: its result could not be stored: {}", kept->job.job_id,
                                  outcome.error().detail);
                   const auto it = entries_.find(turn_id);
@@ -35,7 +35,8 @@ void Dispatcher::settle(Entry& e, Settlement settlement) {
                 }});
 }
 
-void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const std::string& text) {
+void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome,
+                            const Settlement& settlement) {
   const auto it = entries_.find(turn_id);
   if (it == entries_.end()) return;
   fail_point("result_committed");
@@ -46,7 +47,8 @@ void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome
   if (!e.peer.empty()) send(e.peer, bus::Committed{e.q.job});
   if (e.holds_conversation) queue_.release(e.q.chat);
   if (*outcome == Settled::Applied) {
-    events_.on_settled(turn_id, text);
+    events_.on_settled(turn_id, settlement.text);
+    if (settlement.dead) events_.on_dead(e.q.job.job_id);
   } else {
     logger().error("job {}: the store knows another attempt of it; this result was dropped", e.q.job.job_id);
   }
@@ -54,7 +56,7 @@ void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome
 }
 
 void Dispatcher::fail(Entry& e, const bus::JobFailed& failed) {
-  if (failed.partial_text.empty() && failed.error.code != Code::Cancelled && fall_back(e)) return;
+  if (failed.partial_text.empty() && failed.error.code != Code::Cancelled && fall_back(e, failed)) return;
   const std::string label = phrases::provider_label(e.q.provider);
   const std::string words =
       failed.partial_text.empty()
@@ -81,7 +83,7 @@ void Dispatcher::fail_here(Entry& e, Error error) {
 }
 
 /// The next provider of KATANA_FALLBACK that wasn't tried and has a worker: a new attempt there. False: none.
-bool Dispatcher::fall_back(Entry& e) {
+bool Dispatcher::fall_back(Entry& e, const bus::JobFailed& failed) {
   if (draining_ || e.cancelled) return false;
   e.tried.push_back(e.q.provider);
   for (const auto& provider : policy_.fallback) {
@@ -90,30 +92,54 @@ bool Dispatcher::fall_back(Entry& e) {
     logger().warn("job {}: {} failed, {} is asked instead", e.q.job.job_id, e.q.provider, provider);
     e.q.provider = provider;
     e.q.model = policy_.default_model(provider);
-    requeue(e, false);
+    requeue(e, std::string(to_string(failed.error.code)), failed.request_id);
     return true;
   }
   return false;
 }
 
 /// Rule 5: a new attempt, since the old one's worker is gone or has lost it.
-void Dispatcher::requeue(Entry& e, bool died) {
+void Dispatcher::requeue(Entry& e, std::string why, std::string request_id) {
   release_credit(e);
-  e.unqueued = false;
-  if (died) ++e.deaths;
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
-  if (e.deaths >= kPoisonDeaths) {
-    return fail_here(e, Error{Code::Internal, "two workers died under this job; it is not given to a third"});
-  }
+  if (e.deaths >= kPoisonDeaths) return bury(e);
+  queue_again(e, AttemptEnd{std::move(why), std::move(request_id), e.deaths});
+}
+
+void Dispatcher::queue_again(Entry& e, AttemptEnd end) {
+  e.unqueued.reset();
   e.state = State::Requeueing;
   const std::int64_t turn_id = e.q.turn_id;
-  store_.requeue(e.q.job, died,
-                 Done<bus::JobRef>{.durable = [this, turn_id](const Result<bus::JobRef>& next) {
-                   on_requeued(turn_id, next);
+  store_.requeue(e.q.job, end,
+                 Done<bus::JobRef>{.durable = [this, turn_id, end](const Result<bus::JobRef>& next) {
+                   on_requeued(turn_id, next, end);
                  }});
 }
 
-void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next) {
+/// It may be the job that kills workers: it isn't given to a third one. Its user is told, and the question
+/// waits among the dead letters for an operator's word.
+void Dispatcher::bury(Entry& e) {
+  release_credit(e);
+  e.peer.clear();
+  const Error error{Code::Internal, "two workers died under this job; it is not given to a third"};
+  events_.on_failure({.job = e.q.job, .error = error}, e.q.provider);
+  settle(e, Settlement{.job = e.q.job,
+                       .provider = e.q.provider,
+                       .model = e.q.model,
+                       .text = phrases::dead_letter(e.q.job.job_id),
+                       .answered = false,
+                       .dead = true,
+                       .error_code = std::string(to_string(error.code))});
+}
+
+/// Who says hello isn't dead: its connection was cut for longer than we waited.
+void Dispatcher::take_back_deaths(const std::string& worker_id) {
+  for (auto& [turn_id, e] : entries_) {
+    e.deaths -= static_cast<int>(std::erase(e.died_under, worker_id));
+  }
+}
+
+void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next, const AttemptEnd& end) {
   const auto it = entries_.find(turn_id);
   if (it == entries_.end() || it->second.state != State::Requeueing) return;
   Entry& e = it->second;
@@ -123,7 +149,7 @@ void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& ne
   }
   if (!next) {
     logger().error("job {}: could not be queued again: {}", e.q.job.job_id, next.error().detail);
-    e.unqueued = true;
+    e.unqueued = end;
     return;
   }
   e.q.job = *next;
@@ -157,7 +183,7 @@ bool Dispatcher::cancel(ChatKey chat) {
       fail_here(*found, Error{Code::Cancelled, "stopped by its user"});
       break;
     case State::MayRun:
-      requeue(*found, false);
+      requeue(*found, {});
       break;
     case State::Leasing:
     case State::Requeueing:

@@ -58,6 +58,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
     crossed = old_peer == peer;
     pool_.remove(old_peer);
   }
+  take_back_deaths(hello.worker_id);
   Worker& worker = pool_.add(peer, hello, clock_.mono());
   for (auto& ref : hello.in_hand) {
     Entry* e = find(ref);
@@ -89,7 +90,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
     if (crossed) {
       worker.outstanding.insert(turn_id);
     } else {
-      requeue(it->second, false);
+      requeue(it->second, "its worker came back without it");
     }
   }
   pump();

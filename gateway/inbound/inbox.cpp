@@ -5,6 +5,7 @@
 
 #include "common/core/fail_point.hpp"
 #include "common/log/log.hpp"
+#include "gateway/chat/phrases.hpp"
 
 namespace katana::gateway {
 namespace {
@@ -24,6 +25,11 @@ Opened opened(const Decision& d, const Accepted& a) {
                 .user_id = d.intake.prompt->user_id,
                 .question_id = d.intake.prompt->message_id,
                 .group = d.intake.prompt->group};
+}
+
+/// A question that is to be answered now.
+bool asked(const Decision& d, const Accepted& a) {
+  return a.turn && !d.intake.prompt->held;
 }
 
 ChatKey chat_of(const Update& u) {
@@ -46,6 +52,7 @@ struct Inbox::Batch {
 struct Inbox::Slice {
   std::vector<Decision> decisions;
   std::vector<Accepted> dispatched;  ///< what `applied` brought, as far as it was dispatched on
+  std::size_t questions = 0;         ///< of them, those counted in `undispatched_`
 };
 
 Inbox::Inbox(const Chat& chat, Store& store, const Clock& clock, config::LogMessages log_messages,
@@ -85,6 +92,13 @@ std::shared_ptr<Inbox::Slice> Inbox::decide(const Batch& batch, std::size_t from
   slice->decisions.reserve(to - from);
   for (std::size_t i = from; i < to; ++i) {
     Decision d = chat_.decide(batch.updates[i], batch.choices[i], now);
+    const bool asks = d.intake.prompt && !d.intake.prompt->held;
+    if (asks && undispatched_ >= events_.room()) {
+      chat_.turn_away(d);
+    } else if (asks) {
+      ++slice->questions;
+      ++undispatched_;
+    }
     log_incoming(batch.updates[i], d);
     if (d.knocked)
       store_.put_member(*d.knocked, {});  // committed no later than the reply that shows the code
@@ -113,27 +127,32 @@ void Inbox::commit(const std::shared_ptr<Slice>& slice, const std::shared_ptr<Ba
 void Inbox::applied(Slice& slice, const Result<std::vector<Accepted>>& accepted) {
   if (!accepted || last_commit_failed_) return;
   slice.dispatched = *accepted;
-  for (std::size_t i = 0; i < accepted->size(); ++i) {
-    if ((*accepted)[i].turn) events_.on_applied(opened(slice.decisions[i], (*accepted)[i]));
+  dispatch(slice, *accepted);
+}
+
+void Inbox::dispatch(Slice& slice, const std::vector<Accepted>& accepted) {
+  undispatched_ -= std::exchange(slice.questions, 0);
+  for (std::size_t i = 0; i < accepted.size(); ++i) {
+    if (asked(slice.decisions[i], accepted[i])) events_.on_applied(opened(slice.decisions[i], accepted[i]));
   }
 }
 
 void Inbox::durable(Slice& slice, const Result<std::vector<Accepted>>& accepted) {
   last_commit_failed_ = !accepted;
   if (!accepted) {
+    undispatched_ -= std::exchange(slice.questions, 0);
     for (std::size_t i = 0; i < slice.dispatched.size(); ++i) {
-      if (slice.dispatched[i].turn) events_.on_lost(opened(slice.decisions[i], slice.dispatched[i]));
+      if (asked(slice.decisions[i], slice.dispatched[i]))
+        events_.on_lost(opened(slice.decisions[i], slice.dispatched[i]));
     }
     for (const Decision& d : slice.decisions)
       chat_.take_back(d);
     return;
   }
   fail_point("committed");
-  for (std::size_t i = 0; i < accepted->size(); ++i) {
-    if (slice.dispatched.empty() && (*accepted)[i].turn)
-      events_.on_applied(opened(slice.decisions[i], (*accepted)[i]));
+  if (slice.dispatched.empty()) dispatch(slice, *accepted);
+  for (std::size_t i = 0; i < accepted->size(); ++i)
     finish_one(slice.decisions[i], (*accepted)[i]);
-  }
 }
 
 void Inbox::finish_one(const Decision& d, const Accepted& a) {
@@ -142,11 +161,17 @@ void Inbox::finish_one(const Decision& d, const Accepted& a) {
     return;
   }
   if (!d.ignored.empty()) events_.on_ignored(d.ignored);
-  if (a.turn) events_.on_durable(opened(d, a));
+  if (asked(d, a)) events_.on_durable(opened(d, a));
   for (std::size_t r = 0; r < a.reply_ids.size(); ++r) {
     events_.on_reply(d.intake.chat, a.reply_ids[r], d.intake.replies[r]);
   }
-  if (d.press_id) events_.on_press(*d.press_id, d.press_text);
+  if (a.held_note_id != 0) events_.on_reply(d.intake.chat, a.held_note_id, *d.intake.held_note);
+  if (d.press_id) {
+    const bool late = d.intake.release_held && a.released.empty();
+    events_.on_press(*d.press_id, late ? phrases::nothing_held() : d.press_text);
+  }
+  for (const OpenTurn& turn : a.released)
+    events_.on_released(turn);
   if (d.send_again) events_.on_again(*d.send_again);
   if (d.stop_answer) events_.on_stop(d.intake.chat);
   if (d.chat_gone) events_.on_chat_gone(d.chat_gone->chat_id);

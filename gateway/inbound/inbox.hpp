@@ -35,6 +35,8 @@ struct InboxEvents {
   std::function<void(std::int64_t chat_id)> on_chat_gone;
   std::function<void(const std::string& why)> on_ignored;  ///< for metrics: why an update came to nothing
   std::function<void()> on_duplicate;
+  std::function<void(OpenTurn)> on_released;  ///< a held question that is to be answered now
+  std::function<std::size_t()> room;          ///< how many more questions may wait
 };
 
 /// Takes batches of updates from poller or webhook: decides each by the rules of the chat, and has them
@@ -53,6 +55,7 @@ class Inbox {
   void gather_choices(const std::shared_ptr<Batch>& batch, std::size_t from);
   std::shared_ptr<Slice> decide(const Batch& batch, std::size_t from, std::size_t to);
   void commit(const std::shared_ptr<Slice>& slice, const std::shared_ptr<Batch>& batch);
+  void dispatch(Slice& slice, const std::vector<Accepted>& accepted);
   void applied(Slice& slice, const Result<std::vector<Accepted>>& accepted);
   void durable(Slice& slice, const Result<std::vector<Accepted>>& accepted);
   void finish_one(const Decision& decision, const Accepted& accepted);
@@ -65,6 +68,7 @@ class Inbox {
   InboxEvents events_;
   /// While commits fail, questions wait for `durable` before they are dispatched.
   bool last_commit_failed_ = false;
+  std::size_t undispatched_ = 0;  ///< questions that were let in and that `room` doesn't know of yet
 };
 
 }  // namespace katana::gateway

@@ -20,6 +20,15 @@ spdlog::logger& logger() {
   return *log;
 }
 
+/// By Telegram's own clock, where it tells: ours may be wrong, or jump.
+void tell_ages(std::vector<Update>& updates, Wall now) {
+  for (Update& update : updates) {
+    auto* message = std::get_if<IncomingMessage>(&update.body);
+    if (message == nullptr) continue;
+    message->age = std::max(Seconds{0}, std::chrono::duration_cast<Seconds>(now - message->date));
+  }
+}
+
 }  // namespace
 
 Poller::Poller(telegram::BotApi& api, const Clock& clock, Events events)
@@ -60,17 +69,18 @@ void Poller::poll() {
   // While in trouble ask with a short wait, so that recovery shows at once instead of after a quiet 50 s.
   const Seconds timeout = last_success_ && trouble_.empty() ? kPollTimeout : Seconds{0};
   waits_ = timeout > Seconds{0};
-  call_ = api_.get_updates(offset_, kBatch, timeout,
-                           [this](telegram::ApiResult<std::string> answer) { on_answer(std::move(answer)); });
+  call_ = api_.get_updates(
+      offset_, kBatch, timeout,
+      [this](telegram::ApiResult<telegram::RawUpdates> answer) { on_answer(std::move(answer)); });
 }
 
-void Poller::on_answer(telegram::ApiResult<std::string> answer) {
+void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {
   if (state_ != State::Polling) return;
   ++polls_;
   fail_point("offset_sent");  // the updates before these are confirmed
   last_attempt_end_ = clock_.mono();
   if (!answer) return on_failure(answer.error());
-  auto updates = parser_.parse_batch(*answer);
+  auto updates = parser_.parse_batch(answer->json);
   if (!updates) {
     return on_failure(telegram::ApiError{.error = with_context(updates.error(), "reading updates")});
   }
@@ -83,6 +93,7 @@ void Poller::on_answer(telegram::ApiResult<std::string> answer) {
   // A short poll succeeds by ending the other poller's; only a long one that stands shows that we are alone.
   if (waits_) conflict_backoff_.reset();
   if (updates->empty()) return poll();
+  tell_ages(*updates, answer->told_at.value_or(clock_.wall()));
   commit(std::move(*updates));
 }
 

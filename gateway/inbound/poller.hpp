@@ -52,7 +52,7 @@ class Poller {
   enum class State { Stopped, Polling, Committing, ClearingWebhook, Waiting };
 
   void poll();
-  void on_answer(telegram::ApiResult<std::string> answer);
+  void on_answer(telegram::ApiResult<telegram::RawUpdates> answer);
   void on_failure(const telegram::ApiError& error);
   void commit(std::vector<Update> updates);
   void clear_webhook();

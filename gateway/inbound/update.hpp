@@ -28,6 +28,7 @@ struct IncomingMessage {
   std::int64_t message_id = 0;
   Sender from;
   Wall date{};
+  Seconds age{0};                     ///< since `date` when it came here, both by Telegram's clock if it told
   std::string text;                   ///< of a text message; empty for any other kind
   std::string caption;                ///< of a photo, document, voice …
   std::string command;                ///< `start` for `/start@our_bot …` at the very beginning; lower case

@@ -24,9 +24,17 @@ std::optional<std::int64_t> end_of_step(db::Connection& db, std::string_view sql
   return rows.integer(0);
 }
 
+/// What no sweep by turns finds: a few rows.
+void prune_rest_of_ledger(db::Connection& db, std::int64_t before, Sweep& sweep) {
+  sweep.rows_changed += db.run("DELETE FROM attempts WHERE ended_at < $1", before);
+  sweep.rows_changed += db.run("DELETE FROM dead_letters WHERE died_at < $1", before);
+  sweep.rows_changed += db.run("DELETE FROM open_turns WHERE held = 1 AND asked_at < $1", before);
+}
+
 /// From the oldest on, until a step ends at a turn that is young enough. A turn that is still to be shown
 /// stays.
 void prune_turns(db::Connection& db, std::int64_t before, Sweep& sweep) {
+  if (sweep.row == 0) prune_rest_of_ledger(db, before, sweep);
   const auto end = end_of_step(
       db, "SELECT turn_id FROM turns WHERE turn_id > $1 ORDER BY turn_id LIMIT 1 OFFSET $2", sweep.row);
   const std::int64_t last = end.value_or(INT64_MAX);
@@ -81,6 +89,7 @@ void prune_conversations(db::Connection& db, Sweep& sweep) {
       "model = '' "
       "AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.turn_id = conversations.last_turn) "
       "AND conversation_id NOT IN (SELECT conversation_id FROM open_turns) "
+      "AND conversation_id NOT IN (SELECT conversation_id FROM dead_letters) "
       "AND conversation_id NOT IN (SELECT conversation_id FROM chosen_models)",
       sweep.row, last);
   sweep.row = last;
@@ -90,6 +99,8 @@ void prune_conversations(db::Connection& db, Sweep& sweep) {
 void forget_standing(db::Connection& db, std::int64_t bot_id, std::int64_t user_id, Sweep& sweep) {
   sweep.rows_changed += db.run("DELETE FROM members WHERE bot_id = $1 AND user_id = $2", bot_id, user_id);
   sweep.rows_changed += db.run("DELETE FROM open_turns WHERE bot_id = $1 AND user_id = $2", bot_id, user_id);
+  sweep.rows_changed +=
+      db.run("DELETE FROM dead_letters WHERE bot_id = $1 AND user_id = $2", bot_id, user_id);
   // A private chat has its user's id.
   sweep.rows_changed += db.run("DELETE FROM replies WHERE bot_id = $1 AND chat_id = $2", bot_id, user_id);
   db.run(

@@ -68,17 +68,21 @@ void change(db::Connection& db, std::int64_t bot_id, Conversation& conversation,
   }
 }
 
-OpenedTurn open_turn(db::Connection& db, std::int64_t bot_id, const Conversation& conversation,
-                     const Prompt& prompt, const Births& births) {
+bool holds_any(db::Connection& db, const Conversation& conversation) {
+  return db.query("SELECT 1 FROM open_turns WHERE conversation_id = $1 AND held = 1", conversation.id).next();
+}
+
+OpenedTurn begin_turn(db::Connection& db, std::int64_t bot_id, const Conversation& conversation,
+                      const Prompt& prompt, const Births& births) {
   db.run(
       "INSERT INTO open_turns (turn_id, bot_id, conversation_id, chapter, user_id, question_id, is_group, "
       "asked_at, "
       "job_key, attempt, leased, deaths, provider, model, worker_id, lease_provider, lease_model, leased_at, "
-      "message_ids, question) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, 0, $10, $11, '', '', '', 0, '0', $12)",
+      "message_ids, question, held) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, 0, $10, $11, '', '', '', 0, '0', $12, $13)",
       births.turn_id, bot_id, conversation.id, conversation.chapter, prompt.user_id, prompt.message_id,
       prompt.group, to_unix_ms(prompt.asked_at), births.job_key, conversation.choice.provider,
-      conversation.choice.model, prompt.text);
+      conversation.choice.model, prompt.text, prompt.held);
   return {births.turn_id, job_id(births.turn_id, births.job_key), births.turn_id * kOutboxStride + 1,
           conversation.choice};
 }
@@ -94,11 +98,11 @@ Highest highest(db::Connection& db) {
   Highest found;
   auto rows = db.query(
       "SELECT (SELECT coalesce(max(turn_id), 0) FROM open_turns), (SELECT coalesce(max(turn_id), 0) FROM "
-      "turns), "
-      "(SELECT coalesce(max(last_turn), 0) FROM conversations), (SELECT coalesce(max(reply_id), 0) FROM "
+      "turns), (SELECT coalesce(max(last_turn), 0) FROM conversations), "
+      "(SELECT coalesce(max(turn_id), 0) FROM dead_letters), (SELECT coalesce(max(reply_id), 0) FROM "
       "replies)");
   if (rows.next()) {
-    found = {std::max({rows.integer(0), rows.integer(1), rows.integer(2)}), rows.integer(3)};
+    found = {std::max({rows.integer(0), rows.integer(1), rows.integer(2), rows.integer(3)}), rows.integer(4)};
   }
   return found;
 }
@@ -113,15 +117,22 @@ Accepted accept(db::Connection& db, std::int64_t bot_id, const Intake& intake, c
     out.duplicate = true;
     return out;
   }
-  if (intake.change || intake.prompt) {
+  bool note = false;
+  if (intake.change || intake.prompt || intake.release_held) {
     Conversation conversation = find_or_begin(db, bot_id, intake.chat);
     if (intake.change) change(db, bot_id, conversation, *intake.change);
-    if (intake.prompt) out.turn = open_turn(db, bot_id, conversation, *intake.prompt, births);
+    note = intake.held_note && !holds_any(db, conversation);
+    if (intake.prompt) out.turn = begin_turn(db, bot_id, conversation, *intake.prompt, births);
+    if (intake.release_held) out.released = release_held(db, conversation.id);
   }
   std::int64_t reply_id = births.first_reply;
   for (const Reply& reply : intake.replies) {
     add_reply(db, bot_id, reply_id, intake.chat, reply);
     out.reply_ids.push_back(reply_id++ * kOutboxStride);
+  }
+  if (note) {
+    add_reply(db, bot_id, reply_id, intake.chat, *intake.held_note);
+    out.held_note_id = reply_id * kOutboxStride;
   }
   return out;
 }

@@ -17,23 +17,22 @@ struct OpenJob {
   std::string worker_id;
   std::string provider;  ///< of the lease
   std::string model;
+  std::int64_t leased_at = 0;
   std::string question;
 };
 
 std::optional<OpenJob> find(db::Connection& db, std::int64_t bot_id, const std::string& job_id) {
-  std::int64_t turn_id = 0;
-  const char* end = job_id.data() + job_id.size();
-  const auto [dash, failed] = std::from_chars(job_id.data(), end, turn_id);
-  if (failed != std::errc{} || dash == end || *dash != '-') return std::nullopt;
-  const std::string_view key(dash + 1, static_cast<std::size_t>(end - dash - 1));
+  const auto turn_id = turn_of(job_id);
+  const auto dash = job_id.find('-');
+  if (!turn_id || dash == std::string::npos) return std::nullopt;
   auto rows = db.query(
       "SELECT conversation_id, chapter, user_id, asked_at, attempt, leased, worker_id, lease_provider, "
-      "lease_model, "
-      "question FROM open_turns o WHERE turn_id = $1 AND bot_id = $2 AND job_key = $3 "
+      "lease_model, leased_at, question FROM open_turns o WHERE turn_id = $1 AND bot_id = $2 AND job_key = "
+      "$3 "
       "AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.turn_id = o.turn_id)",
-      turn_id, bot_id, key);
+      *turn_id, bot_id, std::string_view(job_id).substr(dash + 1));
   if (!rows.next()) return std::nullopt;
-  return OpenJob{turn_id,
+  return OpenJob{*turn_id,
                  rows.integer(0),
                  rows.integer(1),
                  rows.integer(2),
@@ -43,7 +42,8 @@ std::optional<OpenJob> find(db::Connection& db, std::int64_t bot_id, const std::
                  rows.text(6),
                  rows.text(7),
                  rows.text(8),
-                 rows.text(9)};
+                 rows.integer(9),
+                 rows.text(10)};
 }
 
 /// Where the job's conversation ends now; 0 when it has started over since the question.
@@ -78,19 +78,40 @@ void write_turn(db::Connection& db, std::int64_t bot_id, const OpenJob& job, con
       "settled_at, "
       "provider, model, error_code, request_id, input_tokens, output_tokens, cache_read_tokens, "
       "cache_write_tokens, "
-      "question, answer) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19)",
+      "question, answer, worker_id, leased_at, delivered_at) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
+      "$21, $22)",
       job.turn_id, bot_id, place.chat_id, job.user_id, place.previous, s.answered, job.attempt, job.asked_at,
       to_unix_ms(now), s.provider, s.model, s.error_code, s.request_id, s.usage.input_tokens,
       s.usage.output_tokens, s.usage.cache_read_tokens, s.usage.cache_write_tokens,
-      s.answered ? std::string_view(job.question) : std::string_view(), s.text);
+      s.answered ? std::string_view(job.question) : std::string_view(), s.text, job.worker_id, job.leased_at,
+      to_unix_ms(now));
   if (place.in_history) {
     db.run("UPDATE conversations SET last_turn = $1 WHERE conversation_id = $2", job.turn_id,
            job.conversation_id);
   }
 }
 
+/// The question stays behind for an operator's word.
+void bury(db::Connection& db, const OpenJob& job, Wall now) {
+  db.run(
+      "INSERT INTO dead_letters (turn_id, bot_id, conversation_id, user_id, question_id, is_group, asked_at, "
+      "died_at, provider, model, job_key, question) "
+      "SELECT turn_id, bot_id, conversation_id, user_id, question_id, is_group, asked_at, $1, provider, "
+      "model, "
+      "job_key, question FROM open_turns WHERE turn_id = $2",
+      to_unix_ms(now), job.turn_id);
+}
+
 }  // namespace
+
+std::optional<std::int64_t> turn_of(std::string_view id) {
+  std::int64_t turn_id = 0;
+  const char* end = id.data() + id.size();
+  const auto [rest, failed] = std::from_chars(id.data(), end, turn_id);
+  if (failed != std::errc{} || (rest != end && *rest != '-')) return std::nullopt;
+  return turn_id;
+}
 
 Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t bot_id, const Lease& lease) {
   auto job = find(db, bot_id, lease.job.job_id);
@@ -112,16 +133,21 @@ Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t b
   return out;
 }
 
-Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::JobRef& ref, bool died,
-                            Wall now) {
+Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::JobRef& ref,
+                            const AttemptEnd& end, Wall now) {
   const auto job = find(db, bot_id, ref.job_id);
   if (!job || job->attempt != ref.attempt || !job->leased) {
     return fail(Code::Rejected, "job " + ref.job_id + ": this attempt is not leased");
   }
   db.run(
-      "UPDATE open_turns SET attempt = attempt + 1, deaths = deaths + $1, leased = 0, worker_id = '', "
+      "INSERT INTO attempts (turn_id, attempt, bot_id, provider, model, worker_id, leased_at, ended_at, "
+      "ending, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+      job->turn_id, job->attempt, bot_id, job->provider, job->model, job->worker_id, job->leased_at,
+      to_unix_ms(now), end.ending, end.request_id);
+  db.run(
+      "UPDATE open_turns SET attempt = attempt + 1, deaths = $1, leased = 0, worker_id = '', "
       "lease_provider = '', lease_model = '', leased_at = 0 WHERE turn_id = $2",
-      died, job->turn_id);
+      end.deaths, job->turn_id);
   UsageLine lost;
   lost.provider = job->provider;
   lost.model = job->model;
@@ -140,6 +166,7 @@ Result<Settled> settle(db::Connection& db, Histories& histories, std::int64_t bo
   if (!job || job->attempt != settlement.job.attempt) return Settled::Stale;
   const Place at = place(db, *job, settlement.answered);
   write_turn(db, bot_id, *job, settlement, at, now);
+  if (settlement.dead) bury(db, *job, now);
   if (at.in_history) {
     histories.append(job->conversation_id, at.previous, job->turn_id, job->question, settlement.text);
   }

@@ -1,33 +1,7 @@
-#include <charconv>
-
 #include "gateway/store/sql.hpp"
 
 namespace katana::gateway::sql {
 namespace {
-
-/// Message ids of an answer's parts, in their order, as `open_turns.message_ids` has them: "1204 1207 0".
-std::vector<std::int64_t> read_ids(std::string_view text) {
-  std::vector<std::int64_t> out;
-  const char* at = text.data();
-  const char* end = at + text.size();
-  while (at < end) {
-    std::int64_t id = 0;
-    const auto [next, failed] = std::from_chars(at, end, id);
-    if (failed != std::errc{}) break;
-    out.push_back(id);
-    at = next + (next < end ? 1 : 0);
-  }
-  return out;
-}
-
-std::string write_ids(const std::vector<std::int64_t>& ids) {
-  std::string out;
-  for (const std::int64_t id : ids) {
-    if (!out.empty()) out += ' ';
-    out += std::to_string(id);
-  }
-  return out;
-}
 
 std::optional<std::vector<std::int64_t>> parts_of(db::Connection& db, std::int64_t turn_id) {
   auto rows = db.query("SELECT message_ids FROM open_turns WHERE turn_id = $1", turn_id);
@@ -41,29 +15,6 @@ void write_parts(db::Connection& db, std::int64_t turn_id, const std::vector<std
 
 std::string turn_name(std::int64_t turn_id) {
   return "turn " + std::to_string(turn_id);
-}
-
-OpenTurn read_open_turn(const db::Rows& rows) {
-  OpenTurn turn;
-  turn.turn_id = rows.integer(0);
-  turn.chat = {rows.integer(1), rows.integer(2)};
-  turn.user_id = rows.integer(3);
-  turn.question_id = rows.integer(4);
-  turn.group = rows.integer(5) != 0;
-  turn.asked_at = from_unix_ms(rows.integer(6));
-  turn.job = {job_id(turn.turn_id, rows.text(7)), rows.integer<std::uint32_t>(8)};
-  turn.leased = rows.integer(9) != 0;
-  turn.deaths = rows.integer<int>(10);
-  turn.choice = {rows.text(11), rows.text(12)};
-  turn.worker_id = rows.text(13);
-  turn.settled = rows.integer(15) != 0;
-  turn.answer = rows.text(16);
-  int part = 0;
-  for (const std::int64_t message_id : read_ids(rows.view(14))) {
-    ++part;
-    turn.parts.push_back({turn.turn_id * kOutboxStride + part, part, message_id});
-  }
-  return turn;
 }
 
 /// The conversation's oldest turn that is told to the model; 0: none.
@@ -113,6 +64,7 @@ void merge(db::Connection& db, std::int64_t from, std::int64_t to) {
       "UPDATE open_turns SET conversation_id = $1, chapter = (SELECT chapter FROM conversations "
       "WHERE conversation_id = $1) WHERE conversation_id = $2",
       to, from);
+  db.run("UPDATE dead_letters SET conversation_id = $1 WHERE conversation_id = $2", to, from);
   db.run("DELETE FROM chosen_models WHERE conversation_id = $1", from);
   db.run("DELETE FROM conversations WHERE conversation_id = $1", from);
 }
@@ -156,7 +108,8 @@ Result<Nothing> part_sent(db::Connection& db, std::int64_t outbox_id, std::int64
   return Nothing{};
 }
 
-Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const std::string& abandoned) {
+Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const std::string& abandoned,
+                                 Wall now) {
   {
     auto rows = db.query(
         "SELECT EXISTS (SELECT 1 FROM open_turns WHERE turn_id = $1), EXISTS (SELECT 1 FROM turns WHERE "
@@ -166,7 +119,8 @@ Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const
     if (rows.integer(1) == 0) return fail(Code::Rejected, turn_name(turn_id) + " is not settled");
   }
   db.run("DELETE FROM open_turns WHERE turn_id = $1", turn_id);
-  if (!abandoned.empty()) db.run("UPDATE turns SET abandoned = $1 WHERE turn_id = $2", abandoned, turn_id);
+  db.run("UPDATE turns SET delivered_at = $1, abandoned = $2 WHERE turn_id = $3", to_unix_ms(now), abandoned,
+         turn_id);
   return Nothing{};
 }
 
@@ -200,17 +154,7 @@ void migrate_chat(db::Connection& db, std::int64_t bot_id, std::int64_t from, st
 
 Unfinished unfinished(db::Connection& db, std::int64_t bot_id) {
   Unfinished out;
-  auto turns = db.query(
-      "SELECT o.turn_id, c.chat_id, c.thread_id, o.user_id, o.question_id, o.is_group, o.asked_at, "
-      "o.job_key, "
-      "o.attempt, o.leased, o.deaths, o.provider, o.model, o.worker_id, o.message_ids, "
-      "CASE WHEN t.turn_id IS NULL THEN 0 ELSE 1 END, coalesce(t.answer, '') "
-      "FROM open_turns o JOIN conversations c ON c.conversation_id = o.conversation_id "
-      "LEFT JOIN turns t ON t.turn_id = o.turn_id WHERE o.bot_id = $1 ORDER BY o.turn_id",
-      bot_id);
-  while (turns.next())
-    out.turns.push_back(read_open_turn(turns));
-
+  out.turns = open_turns(db, bot_id);
   auto replies = db.query(
       "SELECT reply_id, chat_id, thread_id, attempted, reply_to, layout, text FROM replies WHERE bot_id = $1 "
       "ORDER BY reply_id",

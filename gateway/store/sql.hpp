@@ -28,7 +28,7 @@ inline constexpr std::chrono::hours kUsageMemory{400 * 24};
 struct Births {
   std::int64_t turn_id = 0;
   std::string job_key;
-  std::int64_t first_reply = 0;
+  std::int64_t first_reply = 0;  ///< those of Intake::replies, then the note's
 };
 
 /// The highest ids in use.
@@ -40,6 +40,8 @@ Highest highest(db::Connection& db);
 
 /// A job id is the turn's id and a random key, so that finding a job needs no index of its own.
 std::string job_id(std::int64_t turn_id, const std::string& job_key);
+/// The turn of a job id; a turn's id alone is taken too.
+std::optional<std::int64_t> turn_of(std::string_view id);
 
 // inbound.cpp
 bool is_stored(db::Connection& db, std::int64_t bot_id, std::int64_t update_id);
@@ -59,19 +61,37 @@ struct Lease {
   Wall now{};
 };
 Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t bot_id, const Lease& lease);
-Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::JobRef& job, bool died,
-                            Wall now);
+Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::JobRef& job,
+                            const AttemptEnd& end, Wall now);
 Result<Settled> settle(db::Connection& db, Histories& histories, std::int64_t bot_id,
                        const Settlement& settlement, Wall now);
 
 // outbound.cpp
 Result<AnswerPart> add_part(db::Connection& db, std::int64_t turn_id, int part);
 Result<Nothing> part_sent(db::Connection& db, std::int64_t outbox_id, std::int64_t message_id);
-Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const std::string& abandoned);
+Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const std::string& abandoned,
+                                 Wall now);
 void reply_attempting(db::Connection& db, std::int64_t outbox_id);
 void reply_done(db::Connection& db, std::int64_t outbox_id);
 void migrate_chat(db::Connection& db, std::int64_t bot_id, std::int64_t from, std::int64_t to);
 Unfinished unfinished(db::Connection& db, std::int64_t bot_id);
+
+// open_turns.cpp
+/// Message ids of an answer's parts, in their order, as `open_turns.message_ids` has them: "1204 1207 0".
+std::vector<std::int64_t> read_ids(std::string_view text);
+std::string write_ids(const std::vector<std::int64_t>& ids);
+/// Without those that are held, oldest first.
+std::vector<OpenTurn> open_turns(db::Connection& db, std::int64_t bot_id);
+/// The held ones of a conversation, which aren't held any more.
+std::vector<OpenTurn> release_held(db::Connection& db, std::int64_t conversation_id);
+std::optional<OpenTurn> open_turn(db::Connection& db, std::int64_t turn_id);
+
+// ledger.cpp
+std::optional<Trace> trace(db::Connection& db, std::int64_t bot_id, std::int64_t turn_id);
+std::vector<DeadLetter> dead_letters(db::Connection& db, std::int64_t bot_id);
+Result<OpenTurn> retry_dead_letter(db::Connection& db, std::int64_t bot_id, std::int64_t turn_id,
+                                   const Births& births);
+Result<Nothing> drop_dead_letter(db::Connection& db, std::int64_t bot_id, std::int64_t turn_id);
 
 // housekeeping.cpp
 UsageSum usage(db::Connection& db, std::int64_t bot_id, Wall since, std::optional<std::int64_t> user_id);

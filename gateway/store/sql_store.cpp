@@ -30,7 +30,7 @@ void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> don
       born.job_key = fresh_id(kJobKeyCharacters);
     }
     born.first_reply = last_reply_ + 1;
-    last_reply_ += static_cast<std::int64_t>(intake.replies.size());
+    last_reply_ += static_cast<std::int64_t>(intake.replies.size()) + (intake.held_note ? 1 : 0);
   }
   submit<std::vector<Accepted>>(
       [bot = bot_id_, batch = std::move(batch),
@@ -58,9 +58,9 @@ void SqlStore::lease(bus::JobRef job, std::string worker_id, std::string provide
                     std::move(done));
 }
 
-void SqlStore::requeue(bus::JobRef job, bool died, Done<bus::JobRef> done) {
-  submit<bus::JobRef>([bot = bot_id_, job = std::move(job), died, now = clock_.wall()](
-                          db::Connection& db) { return sql::requeue(db, bot, job, died, now); },
+void SqlStore::requeue(bus::JobRef job, AttemptEnd end, Done<bus::JobRef> done) {
+  submit<bus::JobRef>([bot = bot_id_, job = std::move(job), end = std::move(end), now = clock_.wall()](
+                          db::Connection& db) { return sql::requeue(db, bot, job, end, now); },
                       std::move(done));
 }
 
@@ -82,8 +82,8 @@ void SqlStore::part_sent(std::int64_t outbox_id, std::int64_t message_id, Done<N
 }
 
 void SqlStore::answer_delivered(std::int64_t turn_id, std::string abandoned, Done<Nothing> done) {
-  submit<Nothing>([turn_id, abandoned = std::move(abandoned)](
-                      db::Connection& db) { return sql::answer_delivered(db, turn_id, abandoned); },
+  submit<Nothing>([turn_id, abandoned = std::move(abandoned), now = clock_.wall()](
+                      db::Connection& db) { return sql::answer_delivered(db, turn_id, abandoned, now); },
                   std::move(done));
 }
 
@@ -151,6 +151,37 @@ void SqlStore::put_member(Member member, Done<Nothing> done) {
         sql::put_member(db, bot, member);
         return Nothing{};
       },
+      std::move(done));
+}
+
+void SqlStore::trace(std::string id, Done<std::optional<Trace>> done) {
+  submit<std::optional<Trace>>(
+      [bot = bot_id_, id = std::move(id)](db::Connection& db) -> Result<std::optional<Trace>> {
+        const auto turn_id = sql::turn_of(id);
+        if (!turn_id) return std::nullopt;
+        return sql::trace(db, bot, *turn_id);
+      },
+      std::move(done));
+}
+
+void SqlStore::dead_letters(Done<std::vector<DeadLetter>> done) {
+  submit<std::vector<DeadLetter>>(
+      [bot = bot_id_](db::Connection& db) -> Result<std::vector<DeadLetter>> {
+        return sql::dead_letters(db, bot);
+      },
+      std::move(done));
+}
+
+void SqlStore::retry_dead_letter(std::int64_t turn_id, Done<OpenTurn> done) {
+  const sql::Births births{.turn_id = ++last_turn_, .job_key = fresh_id(kJobKeyCharacters)};
+  submit<OpenTurn>([bot = bot_id_, turn_id,
+                    births](db::Connection& db) { return sql::retry_dead_letter(db, bot, turn_id, births); },
+                   std::move(done));
+}
+
+void SqlStore::drop_dead_letter(std::int64_t turn_id, Done<Nothing> done) {
+  submit<Nothing>(
+      [bot = bot_id_, turn_id](db::Connection& db) { return sql::drop_dead_letter(db, bot, turn_id); },
       std::move(done));
 }
 

@@ -25,7 +25,7 @@ class SqlStore final : public Store {
   void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) override;
   void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
              Done<LeasedJob> done) override;
-  void requeue(bus::JobRef job, bool died, Done<bus::JobRef> done) override;
+  void requeue(bus::JobRef job, AttemptEnd end, Done<bus::JobRef> done) override;
   void settle(Settlement settlement, Done<Settled> done) override;
   void add_part(std::int64_t turn_id, int part, Done<AnswerPart> done) override;
   void part_sent(std::int64_t outbox_id, std::int64_t message_id, Done<Nothing> done) override;
@@ -39,6 +39,10 @@ class SqlStore final : public Store {
   void members(Done<std::vector<Member>> done) override;
   void choice(ChatKey chat, Done<ChatChoice> done) override;
   void put_member(Member member, Done<Nothing> done) override;
+  void trace(std::string id, Done<std::optional<Trace>> done) override;
+  void dead_letters(Done<std::vector<DeadLetter>> done) override;
+  void retry_dead_letter(std::int64_t turn_id, Done<OpenTurn> done) override;
+  void drop_dead_letter(std::int64_t turn_id, Done<Nothing> done) override;
   void prune(Wall now, Seconds retention, Done<std::uint64_t> done) override;
   void usage(Wall since, std::optional<std::int64_t> user_id, Done<UsageSum> done) override;
   void forget(std::int64_t user_id, Done<std::uint64_t> done) override;

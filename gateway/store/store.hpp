@@ -42,6 +42,7 @@ struct Prompt {
   std::string text;
   bool group = false;
   Wall asked_at{};
+  bool held = false;  ///< it came late: its turn is opened, and waits for its asker's word
 };
 
 /// A message of the bot's own that isn't an answer: a command's reply, a pairing code, a note.
@@ -68,6 +69,8 @@ struct Intake {
   std::optional<ChatChange> change{};
   std::optional<Prompt> prompt{};
   std::vector<Reply> replies{};
+  std::optional<Reply> held_note{};  ///< of a held prompt: written unless its conversation holds others
+  bool release_held = false;         ///< the held turns of this conversation are to be answered now
 };
 
 /// The conversation's standing choice of provider and model; empty: the defaults.
@@ -83,13 +86,14 @@ struct OpenedTurn {
   ChatChoice choice;                ///< at the time of asking
 };
 
-struct Accepted {
-  bool duplicate = false;  ///< this update was accepted before: nothing was done
-  std::optional<OpenedTurn> turn{};
-  std::vector<std::int64_t> reply_ids{};  ///< outbox rows, in the order of Intake::replies
-};
-
 // ---- jobs ----
+
+/// How an attempt ended that brought no result.
+struct AttemptEnd {
+  std::string ending;        ///< why, in a few words without a user's text
+  std::string request_id{};  ///< the provider's, if it came that far
+  int deaths = 0;            ///< workers that died under this job by now
+};
 
 /// What a lease returns: all that the worker must be told.
 struct LeasedJob {
@@ -105,6 +109,7 @@ struct Settlement {
   std::string model;
   std::string text;      ///< what the user gets: the answer, or the words about a failure
   bool answered = true;  ///< false: a failure; the turn stays out of the history
+  bool dead = false;     ///< a failure whose question goes to the dead letters
   std::string error_code{};
   bus::Usage usage{};
   std::string request_id{};
@@ -147,8 +152,62 @@ struct OpenReply {
 };
 
 struct Unfinished {
-  std::vector<OpenTurn> turns;  ///< oldest first
+  std::vector<OpenTurn> turns;  ///< oldest first; without those that are held
   std::vector<OpenReply> replies;
+};
+
+// ---- what came in, as it was taken ----
+
+struct Accepted {
+  bool duplicate = false;  ///< this update was accepted before: nothing was done
+  std::optional<OpenedTurn> turn{};
+  std::vector<std::int64_t> reply_ids{};  ///< outbox rows, in the order of Intake::replies
+  std::int64_t held_note_id = 0;          ///< outbox row of Intake::held_note, if it was written
+  std::vector<OpenTurn> released{};       ///< by Intake::release_held, oldest first
+};
+
+// ---- the operator's view ----
+
+/// A question that two workers died under. Its user was told; it is asked again on an operator's word alone.
+struct DeadLetter {
+  std::int64_t turn_id = 0;
+  std::string job_id;
+  ChatKey chat{};
+  std::int64_t user_id = 0;
+  Wall asked_at{};
+  Wall died_at{};
+  std::string provider;
+  std::string model;
+};
+
+struct TracedAttempt {
+  std::uint32_t attempt = 0;
+  std::string provider;
+  std::string model;
+  std::string worker_id;
+  Wall leased_at{};
+  Wall ended_at{};     ///< epoch: it hasn't
+  std::string ending;  ///< empty: it runs, or it brought the result
+  std::string request_id;
+};
+
+/// All that is known of one question, and no word of it.
+struct Trace {
+  enum class State { Held, Queued, Leased, Settled, Delivered, Abandoned };
+  std::int64_t turn_id = 0;
+  ChatKey chat{};  ///< without its thread once it is delivered
+  std::int64_t user_id = 0;
+  State state = State::Queued;
+  bool dead = false;  ///< among the dead letters now
+  Wall asked_at{};
+  Wall settled_at{};
+  Wall delivered_at{};
+  bool answered = false;
+  std::string error_code;
+  std::string abandoned;
+  std::vector<std::int64_t> message_ids;  ///< of the answer's parts, while it isn't delivered
+  std::vector<TracedAttempt> attempts;    ///< oldest first
+  bus::Usage usage;                       ///< of the last attempt
 };
 
 // ---- usage ----
@@ -196,9 +255,8 @@ class Store {
   /// lease repeated for the same worker is fine; for another one `requeue` comes first.
   virtual void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
                      Done<LeasedJob> done) = 0;
-  /// leased -> queued with attempt + 1: its worker is gone. `died` counts deaths of workers under it. The new
-  /// attempt.
-  virtual void requeue(bus::JobRef job, bool died, Done<bus::JobRef> done) = 0;
+  /// leased -> queued with attempt + 1: its worker is gone, or another provider is asked. The new attempt.
+  virtual void requeue(bus::JobRef job, AttemptEnd end, Done<bus::JobRef> done) = 0;
   virtual void settle(Settlement settlement, Done<Settled> done) = 0;
 
   // outbound
@@ -222,6 +280,15 @@ class Store {
 
   // access
   virtual void put_member(Member member, Done<Nothing> done) = 0;
+
+  // the operator
+  /// By job id or turn id; nothing: it is not known (any more).
+  virtual void trace(std::string id, Done<std::optional<Trace>> done) = 0;
+  virtual void dead_letters(Done<std::vector<DeadLetter>> done) = 0;
+  /// The letter's question becomes a new turn at the end of its conversation. Rejected: no such letter.
+  virtual void retry_dead_letter(std::int64_t turn_id, Done<OpenTurn> done) = 0;
+  /// Rejected: no such letter.
+  virtual void drop_dead_letter(std::int64_t turn_id, Done<Nothing> done) = 0;
 
   // housekeeping
   /// Deletes conversations older than `retention`, update ids older than 48 h; returns rows deleted. Small

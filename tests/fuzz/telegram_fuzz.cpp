@@ -23,11 +23,12 @@ void run(std::string_view input) {
   net::HttpResponse answer;
   answer.head.status = kStatus[static_cast<unsigned char>(input.front()) % std::size(kStatus)];
   answer.body = input.substr(1);
+  answer.head.headers.emplace_back("date", input.substr(1, 40));
   check(telegram::read_done(answer));
   check(telegram::read_message_id(answer));
   check(telegram::read_user(answer));
   check(telegram::read_pending(answer));
-  check(telegram::read_raw(answer));
+  check(telegram::read_updates(answer));
 }
 
 }  // namespace katana::fuzz

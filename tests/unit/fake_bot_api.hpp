@@ -15,13 +15,13 @@ class FakeBotApi : public BotApi {
   struct Poll {
     std::int64_t offset;
     Seconds timeout;
-    Then<std::string> then;
+    Then<RawUpdates> then;
   };
   std::deque<Poll> polls;
   std::deque<Then<bool>> webhook_deletions;
 
   net::HttpCall get_me(Then<BotUser>) override { return {}; }
-  net::HttpCall get_updates(std::int64_t offset, int, Seconds timeout, Then<std::string> then) override {
+  net::HttpCall get_updates(std::int64_t offset, int, Seconds timeout, Then<RawUpdates> then) override {
     polls.push_back({offset, timeout, std::move(then)});
     return {};
   }
@@ -42,10 +42,10 @@ class FakeBotApi : public BotApi {
   net::HttpCall pending_updates(Then<std::int64_t>) override { return {}; }
 
   /// Answers the oldest poll.
-  void answer(ApiResult<std::string> result) {
+  void answer(ApiResult<std::string> result, std::optional<Wall> told_at = {}) {
     Poll poll = std::move(polls.front());
     polls.pop_front();
-    poll.then(std::move(result));
+    poll.then(result.map([&](const std::string& json) { return RawUpdates{json, told_at}; }));
   }
 };
 

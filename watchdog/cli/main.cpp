@@ -39,7 +39,7 @@ struct Cli {
   std::function<int()> chosen{};
 
   bool json = false, alert = false, admin = false, force = false;
-  std::string name, file;
+  std::string name, file, retry, drop;
   std::vector<std::string> words;
   int threshold = 120;
 
@@ -136,6 +136,20 @@ void add_gateway_verbs(Cli& cli) {
       ->type_name("CODE|USER_ID");
   cli.verb("users", "Lists who may use the bot", [&] { return cli.ask("gateway", {"users", {}}); });
   cli.verb("usage", "What was used in the last 24 hours", [&] { return cli.ask("gateway", {"usage", {}}); });
+  cli.verb("trace", "What became of a question, by the id in its user's message",
+           [&] {
+             return cli.ask("gateway", {"trace", {cli.name}});
+           })
+      ->add_option("id", cli.name, "The id")
+      ->required()
+      ->type_name("ID");
+  auto* letters = cli.verb("dead-letters", "Lists the questions that two workers died under", [&] {
+    if (!cli.retry.empty()) return cli.ask("gateway", {"dead-letters", {"retry", cli.retry}});
+    if (!cli.drop.empty()) return cli.ask("gateway", {"dead-letters", {"drop", cli.drop}});
+    return cli.ask("gateway", {"dead-letters", {}});
+  });
+  auto* retry = letters->add_option("--retry", cli.retry, "Ask this one again")->type_name("ID");
+  letters->add_option("--drop", cli.drop, "Forget this one")->type_name("ID")->excludes(retry);
   cli.verb("reload", "Tries polling and sending again, and reads files anew", [&] {
     return cli.ask("gateway", {"reload", {}});
   });

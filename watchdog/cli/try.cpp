@@ -53,8 +53,8 @@ Result<std::string> Try::updates(const telegram::BotAccess& access, std::int64_t
   telegram::HttpBotApi api(http_, access);
   bool done = false;
   Result<std::string> out = fail(Code::Timeout, "no answer");
-  const auto call = api.get_updates(offset, 100, wait, [&](telegram::ApiResult<std::string> r) {
-    out = plain(std::move(r));
+  const auto call = api.get_updates(offset, 100, wait, [&](telegram::ApiResult<telegram::RawUpdates> r) {
+    out = plain(std::move(r)).map([](telegram::RawUpdates raw) { return std::move(raw.json); });
     done = true;
   });
   until(done);

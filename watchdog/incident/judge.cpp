@@ -16,6 +16,9 @@ std::string setting_key(const std::string& instance) {
 std::string health_key(const std::string& instance) {
   return "health:" + instance;
 }
+std::string letters_key(const std::string& instance) {
+  return "dead-letters:" + instance;
+}
 std::string expect_key(const std::string& component) {
   return "expect:" + component;
 }
@@ -92,6 +95,7 @@ void Judge::down(const Change& change, Now now) {
 
 void Judge::beat(const bus::Heartbeat& beat, Now now) {
   if (beat.state != bus::ServiceState::Ready) return;
+  dead_letters(beat, now);
   if (beat.healthy) {
     unhealthy_since_.erase(beat.instance);
     book_.resolve(health_key(beat.instance), now);
@@ -109,6 +113,21 @@ void Judge::beat(const bus::Heartbeat& beat, Now now) {
   report.effect =
       beat.component == "gateway" ? "messages may wait without an answer" : effect_of(beat.component);
   report.last_error = line_of(beat.last_error);
+  book_.open(std::move(report), now);
+}
+
+void Judge::dead_letters(const bus::Heartbeat& beat, Now now) {
+  const std::string key = letters_key(beat.instance);
+  if (beat.dead_letters == 0) return book_.resolve(key, now);
+  Report report;
+  report.key = key;
+  report.severity = Severity::Warning;
+  report.component = beat.component;
+  report.where = beat.instance;
+  report.title = beat.instance +
+                 ": questions that two workers died under wait in the dead letters; look at "
+                 "katana dead-letters";
+  report.effect = "their askers were told that it failed; nobody else waits";
   book_.open(std::move(report), now);
 }
 

@@ -33,6 +33,7 @@ class Judge {
   void channel_works(const std::string& channel, Now now);
 
  private:
+  void dead_letters(const bus::Heartbeat& beat, Now now);
   void down(const Change& change, Now now);
   [[nodiscard]] bool wanted(const Change& change) const;
   [[nodiscard]] bool moot(const Report& report) const;

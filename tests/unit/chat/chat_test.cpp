@@ -54,6 +54,31 @@ TEST_F(ChatTest, TextInPrivateIsAQuestion) {
   EXPECT_TRUE(d.intake.replies.empty());
 }
 
+TEST_F(ChatTest, AnOldQuestionWaitsForItsAskersWord) {
+  bot.max_age = Seconds{3600};
+  auto late = private_message("Why?");
+  late.age = Seconds{3600};
+  EXPECT_FALSE(decide(late).intake.prompt->held);
+  late.age = Seconds{3601};
+  const auto d = decide(late);
+  EXPECT_TRUE(d.intake.prompt->held);
+  ASSERT_TRUE(d.intake.held_note);
+  ASSERT_EQ(d.intake.held_note->keyboard.size(), 1U);
+  const ButtonPress press{
+      .id = "p", .from = {.id = 5}, .chat = {5, 0}, .data = d.intake.held_note->keyboard[0][0].data};
+  EXPECT_TRUE(decide(press).intake.release_held);
+  auto stranger = press;
+  stranger.from.id = 99;
+  EXPECT_FALSE(decide(stranger).intake.release_held);
+}
+
+TEST_F(ChatTest, ACommandIsObeyedHoweverOld) {
+  bot.max_age = Seconds{3600};
+  auto old = command(private_message("/new"), "new");
+  old.age = Seconds{86400};
+  EXPECT_TRUE(decide(old).intake.change->start_over);
+}
+
 TEST_F(ChatTest, StartNamesWhoAnswersHere) {
   const auto start = command(private_message("/start"), "start");
   EXPECT_TRUE(chat.needs_choice(Update{.update_id = 1, .body = start}));

@@ -41,6 +41,7 @@ struct DispatcherTest : testing::Test {
   std::map<std::int64_t, std::string> text;
   std::map<std::int64_t, std::string> answers;
   std::vector<Code> failures;
+  std::vector<std::string> dead;
   std::vector<std::string> fallback;
   std::unique_ptr<Dispatcher> d;
 
@@ -59,6 +60,7 @@ struct DispatcherTest : testing::Test {
                        .on_result = [](const bus::JobResult&, const std::string&) {},
                        .on_failure = [this](const bus::JobFailed& f,
                                             const std::string&) { failures.push_back(f.error.code); },
+                       .on_dead = [this](const std::string& job) { dead.push_back(job); },
                        .blob = {}});
     d->attach(bus);
   }
@@ -245,8 +247,46 @@ TEST_F(DispatcherTest, APoisonJobIsGivenUpAfterTwoDeaths) {
   pass(Millis{2'000});
   ASSERT_EQ(store.settlements.size(), 1u);
   EXPECT_FALSE(store.settlements[0].answered);
+  EXPECT_TRUE(store.settlements[0].dead);
   EXPECT_NE(answers[1].find("job1"), std::string::npos) << "its user gets the id to tell the operator";
+  EXPECT_EQ(dead, std::vector<std::string>{"job1"});
   EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, AWorkerThatComesBackWasNotDead) {
+  join("p1", "w1");
+  ask(1, 100);
+  bus.gone.insert("p1");
+  pass(Millis{2'000});
+  ASSERT_EQ(store.ends.size(), 1u);
+  EXPECT_EQ(store.ends[0].deaths, 1);
+  join("p1-again", "w1");  // its connection was cut, for longer than anybody waits
+  bus.gone.insert("p1-again");
+  pass(Millis{2'000});
+  EXPECT_TRUE(dead.empty());
+  ASSERT_EQ(store.ends.size(), 2u);
+  EXPECT_EQ(store.ends[1].deaths, 1);
+  join("p2", "w2");
+  bus.gone.insert("p2");
+  pass(Millis{2'000});
+  EXPECT_EQ(dead.size(), 1u) << "two that never came back";
+}
+
+TEST_F(DispatcherTest, TheFirstJobOfAnotherChatIsAmongTheNextTwo) {
+  for (std::int64_t turn = 1; turn <= 1'000; ++turn)
+    ask(turn, 100);
+  ask(1'001, 200);
+  join("p", "w", 2);
+  const auto jobs = bus.take<bus::Job>("p");
+  ASSERT_EQ(jobs.size(), 2u);
+  EXPECT_EQ(jobs[0].job.job_id, "job1");
+  EXPECT_EQ(jobs[1].job.job_id, "job1001");
+  answer("p", {"job1", 1}, "Done.");
+  ask(1'002, 300);
+  answer("p", {"job1001", 1}, "Done.");
+  answer("p", bus.take<bus::Job>("p").at(0).job, "Done.");
+  EXPECT_TRUE(
+      std::ranges::any_of(store.settlements, [](const Settlement& s) { return s.job.job_id == "job2"; }));
 }
 
 TEST_F(DispatcherTest, CancelWorksInEveryState) {

@@ -6,19 +6,20 @@
 #include <string>
 #include <utility>
 
-#include "gateway/store/store.hpp"
+#include "tests/unit/store_stub.hpp"
 
 namespace katana::gateway {
 
 /// The part of a Store that dispatch uses, with the real one's rules (compare-and-set on (job, attempt)).
 /// Completions wait until `run`, as they do in the real one; `broken` makes every operation fail.
-class FakeStore : public Store {
+class FakeStore : public StoreStub {
  public:
   bool broken = false;
   bool commits_fail = false;  ///< applied succeeds, durable doesn't
   std::map<std::string, std::uint32_t> attempt;
   std::set<std::string> settled;
   std::vector<Settlement> settlements;
+  std::vector<AttemptEnd> ends;
 
   void run() {
     while (!waiting_.empty())
@@ -37,9 +38,12 @@ class FakeStore : public Store {
     finish<LeasedJob>(ok, LeasedJob{.job = job, .turns = {{bus::Speaker::User, "question of " + job.job_id}}},
                       std::move(done));
   }
-  void requeue(bus::JobRef job, bool, Done<bus::JobRef> done) override {
+  void requeue(bus::JobRef job, AttemptEnd end, Done<bus::JobRef> done) override {
     const bool ok = attempt_of(job.job_id) == job.attempt;
-    if (ok && !broken && !commits_fail) ++attempt[job.job_id];
+    if (ok && !broken && !commits_fail) {
+      ++attempt[job.job_id];
+      ends.push_back(end);
+    }
     finish<bus::JobRef>(ok, bus::JobRef{job.job_id, job.attempt + 1}, std::move(done));
   }
   void settle(Settlement s, Done<Settled> done) override {
@@ -50,24 +54,6 @@ class FakeStore : public Store {
     }
     finish<Settled>(true, applies ? Settled::Applied : Settled::Stale, std::move(done));
   }
-
-  void accept(std::vector<Intake>, Done<std::vector<Accepted>>) override {}
-  void add_part(std::int64_t, int, Done<AnswerPart>) override {}
-  void part_sent(std::int64_t, std::int64_t, Done<Nothing>) override {}
-  void answer_delivered(std::int64_t, std::string, Done<Nothing>) override {}
-  void reply_attempting(std::int64_t, Done<Nothing>) override {}
-  void reply_done(std::int64_t, std::int64_t, std::string, Done<Nothing>) override {}
-  void add_reply(ChatKey, Reply, Done<std::int64_t>) override {}
-  void migrate_chat(std::int64_t, std::int64_t, Done<Nothing>) override {}
-  void unfinished(Done<Unfinished>) override {}
-  void members(Done<std::vector<Member>>) override {}
-  void choice(ChatKey, Done<ChatChoice>) override {}
-  void put_member(Member, Done<Nothing>) override {}
-  void prune(Wall, Seconds, Done<std::uint64_t>) override {}
-  void usage(Wall, std::optional<std::int64_t>, Done<UsageSum>) override {}
-  void forget(std::int64_t, Done<std::uint64_t>) override {}
-  void backup(std::string, Done<Nothing>) override {}
-  void ping(Done<Nothing>) override {}
 
  private:
   std::uint32_t attempt_of(const std::string& id) { return attempt.try_emplace(id, 1).first->second; }

@@ -28,9 +28,14 @@ struct PollerTest : testing::Test {
   ManualClock clock;
   telegram::FakeBotApi api;
   std::vector<std::function<void(Result<void>)>> commits;
+  std::vector<Update> accepted;
   Poller poller{api,
                 clock,
-                {.accept = [this](std::vector<Update>, auto then) { commits.push_back(std::move(then)); },
+                {.accept =
+                     [this](std::vector<Update> batch, auto then) {
+                       accepted = std::move(batch);
+                       commits.push_back(std::move(then));
+                     },
                  .changed = [] {}}};
 
   void pass(Millis time) {
@@ -48,6 +53,23 @@ TEST_F(PollerTest, ConfirmsABatchOnlyWhenItIsDurable) {
   ASSERT_EQ(api.polls.size(), 1u);
   EXPECT_EQ(api.polls.front().offset, 7);
   EXPECT_EQ(api.polls.front().timeout, Seconds{50});
+}
+
+TEST_F(PollerTest, AMessagesAgeIsByTelegramsClock) {
+  const auto message = [](std::int64_t date) {
+    return R"({"ok":true,"result":[{"update_id":1,"message":{"message_id":1,"chat":{"id":5,"type":"private"},"date":)" +
+           std::to_string(date) + R"(,"text":"?"}}]})";
+  };
+  const auto age = [&] { return std::get<IncomingMessage>(accepted.at(0).body).age; };
+  poller.start();
+  api.answer(message(1'790'000'000), from_unix(1'790'000'007));  // our own clock stands at another hour
+  EXPECT_EQ(age(), Seconds{7});
+  commits.back()({});
+  api.answer(message(1'790'000'000), from_unix(1'789'999'999));
+  EXPECT_EQ(age(), Seconds{0});
+  commits.back()({});
+  api.answer(message(to_unix(clock.wall()) - 9));  // it doesn't tell
+  EXPECT_EQ(age(), Seconds{9});
 }
 
 TEST_F(PollerTest, FollowsIdsThatStartAgainLower) {

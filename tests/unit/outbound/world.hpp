@@ -16,6 +16,7 @@
 #include "common/core/text.hpp"
 #include "gateway/outbound/alarm.hpp"
 #include "gateway/outbound/outbox.hpp"
+#include "tests/unit/store_stub.hpp"
 
 namespace katana::gateway::test {
 
@@ -160,7 +161,7 @@ class FakeTelegram final : public telegram::BotApi {
     return {};
   }
   net::HttpCall get_me(Then<telegram::BotUser>) override { return {}; }
-  net::HttpCall get_updates(std::int64_t, int, Seconds, Then<std::string>) override { return {}; }
+  net::HttpCall get_updates(std::int64_t, int, Seconds, Then<telegram::RawUpdates>) override { return {}; }
   net::HttpCall answer_callback(const std::string&, const std::string&, Then<bool>) override { return {}; }
   net::HttpCall set_commands(const std::vector<std::pair<std::string, std::string>>&, Then<bool>) override {
     return {};
@@ -239,7 +240,7 @@ class FakeTelegram final : public telegram::BotApi {
 };
 
 /// A store that keeps rows in memory, takes its time, and can fail. Only what the outbox uses does anything.
-class FakeStore final : public Store {
+class FakeStore final : public StoreStub {
  public:
   explicit FakeStore(World& world) : world_(world) {}
   Millis applied_after{1}, durable_after{4};
@@ -274,20 +275,6 @@ class FakeStore final : public Store {
   void migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) override {
     finish<Nothing>(std::move(done), [=, this] { return migrated.emplace_back(from, to), Nothing{}; });
   }
-  void accept(std::vector<Intake>, Done<std::vector<Accepted>>) override {}
-  void lease(bus::JobRef, std::string, std::string, std::string, Done<LeasedJob>) override {}
-  void requeue(bus::JobRef, bool, Done<bus::JobRef>) override {}
-  void settle(Settlement, Done<Settled>) override {}
-  void add_reply(ChatKey, Reply, Done<std::int64_t>) override {}
-  void unfinished(Done<Unfinished>) override {}
-  void members(Done<std::vector<Member>>) override {}
-  void choice(ChatKey, Done<ChatChoice>) override {}
-  void put_member(Member, Done<Nothing>) override {}
-  void prune(Wall, Seconds, Done<std::uint64_t>) override {}
-  void usage(Wall, std::optional<std::int64_t>, Done<UsageSum>) override {}
-  void forget(std::int64_t, Done<std::uint64_t>) override {}
-  void backup(std::string, Done<Nothing>) override {}
-  void ping(Done<Nothing>) override {}
 
  private:
   template <class T>

@@ -226,13 +226,13 @@ TEST_P(StoreContract, AJobIsLeasedToOneWorker) {
 
 TEST_P(StoreContract, ARequeuedJobHasANewAttemptAndTheOldOneIsStale) {
   const OpenedTurn turn = world.ask(chat, "?");
-  EXPECT_EQ(world.requeue({turn.job_id, 1}, true).error().code, Code::Rejected) << "not leased yet";
+  EXPECT_EQ(world.requeue({turn.job_id, 1}, 1).error().code, Code::Rejected) << "not leased yet";
   ASSERT_TRUE(world.lease({turn.job_id, 1}, "w1"));
-  EXPECT_EQ(world.requeue({turn.job_id, 1}, true), (bus::JobRef{turn.job_id, 2}));
-  EXPECT_EQ(world.requeue({turn.job_id, 1}, true).error().code, Code::Rejected) << "done once";
+  EXPECT_EQ(world.requeue({turn.job_id, 1}, 1), (bus::JobRef{turn.job_id, 2}));
+  EXPECT_EQ(world.requeue({turn.job_id, 1}, 1).error().code, Code::Rejected) << "done once";
   EXPECT_EQ(world.settle(World::answer({turn.job_id, 1}, "Too late.")), Settled::Stale);
   ASSERT_TRUE(world.lease({turn.job_id, 2}, "w2"));
-  EXPECT_EQ(world.requeue({turn.job_id, 2}, false), (bus::JobRef{turn.job_id, 3}));
+  EXPECT_EQ(world.requeue({turn.job_id, 2}, 1), (bus::JobRef{turn.job_id, 3}));
   const OpenTurn open = world.unfinished().turns.at(0);
   EXPECT_EQ(open.deaths, 1);
   EXPECT_EQ(open.job.attempt, 3U);
@@ -246,7 +246,7 @@ TEST_P(StoreContract, ATurnIsSettledOnce) {
   EXPECT_EQ(world.settle(World::answer({turn.job_id, 1}, "First.")), Settled::Applied);
   EXPECT_EQ(world.settle(World::answer({turn.job_id, 1}, "Second.")), Settled::Stale);
   EXPECT_EQ(world.lease({turn.job_id, 1}).error().code, Code::Rejected);
-  EXPECT_EQ(world.requeue({turn.job_id, 1}, true).error().code, Code::Rejected);
+  EXPECT_EQ(world.requeue({turn.job_id, 1}, 1).error().code, Code::Rejected);
   const OpenTurn open = world.unfinished().turns.at(0);
   EXPECT_TRUE(open.settled);
   EXPECT_EQ(open.answer, "First.");
@@ -379,7 +379,7 @@ TEST_P(StoreContract, UsageIsSummedByHourUserAndModel) {
   world.exchange({9, 0}, "q", "a", 9);
   const OpenedTurn lost = world.ask(chat, "q");
   ASSERT_TRUE(world.lease({lost.job_id, 1}));
-  ASSERT_TRUE(world.requeue({lost.job_id, 1}, true));
+  ASSERT_TRUE(world.requeue({lost.job_id, 1}, 1));
 
   const UsageSum all = world.usage(start);
   EXPECT_EQ(all.calls, 4U);
@@ -400,6 +400,146 @@ TEST_P(StoreContract, WhatNeverRanIsNotBooked) {
   refused.usage = {};
   EXPECT_EQ(world.settle(refused), Settled::Applied);
   EXPECT_EQ(world.usage(Wall{}).calls, 0U);
+}
+
+TEST_P(StoreContract, ALateQuestionWaitsForItsAskersWord) {
+  const auto late = [&](const std::string& text) {
+    Intake intake = world.question(chat, text);
+    intake.prompt->held = true;
+    intake.held_note = Reply{.text = "Do you still want an answer?"};
+    return world.accept_one(intake);
+  };
+  EXPECT_NE(late("first").held_note_id, 0);
+  EXPECT_EQ(late("second").held_note_id, 0) << "one note a conversation";
+  EXPECT_THAT(world.unfinished().turns, IsEmpty());
+  EXPECT_THAT(world.unfinished().replies, SizeIs(1));
+  world.reopen();
+  EXPECT_THAT(world.unfinished().turns, IsEmpty());
+
+  Intake press;
+  press.update_id = ++world.last_update;
+  press.chat = chat;
+  press.release_held = true;
+  const auto released = world.accept_one(press).released;
+  ASSERT_THAT(released, SizeIs(2));
+  EXPECT_LT(released[0].turn_id, released[1].turn_id);
+  EXPECT_EQ(released[0].chat, chat);
+  ASSERT_THAT(released[0].parts, SizeIs(1));
+  EXPECT_EQ(world.unfinished().turns.size(), 2U);
+  EXPECT_EQ(world.lease(released[0].job)->turns.back().text, "first");
+  press.update_id = ++world.last_update;
+  EXPECT_THAT(world.accept_one(press).released, IsEmpty());
+  EXPECT_NE(late("third").held_note_id, 0) << "nothing is held any more: a note again";
+}
+
+TEST_P(StoreContract, ADeadLetterIsAskedAgainAsANewTurn) {
+  world.exchange(chat, "before", "Yes.");
+  const OpenedTurn dead = world.bury(chat, "poison");
+  world.reopen();
+  const auto letters = world.dead_letters();
+  ASSERT_THAT(letters, SizeIs(1));
+  EXPECT_EQ(letters[0].turn_id, dead.turn_id);
+  EXPECT_EQ(letters[0].job_id, dead.job_id);
+  EXPECT_EQ(letters[0].chat, chat);
+  EXPECT_TRUE(world.trace(dead.job_id)->dead);
+
+  const auto again = world.retry_dead_letter(dead.turn_id);
+  ASSERT_TRUE(again) << again.error().detail;
+  EXPECT_GT(again->turn_id, dead.turn_id);
+  EXPECT_NE(again->job.job_id, dead.job_id);
+  EXPECT_EQ(again->job.attempt, 1U);
+  EXPECT_EQ(again->deaths, 0);
+  const auto leased = world.lease(again->job);
+  ASSERT_TRUE(leased);
+  ASSERT_THAT(leased->turns, SizeIs(3)) << "with the history";
+  EXPECT_EQ(leased->turns.back().text, "poison");
+  EXPECT_THAT(world.dead_letters(), IsEmpty());
+  EXPECT_FALSE(world.trace(dead.job_id)->dead);
+  EXPECT_EQ(world.retry_dead_letter(dead.turn_id).error().code, Code::Rejected);
+  EXPECT_EQ(world.settle(World::answer(again->job, "At last.")), Settled::Applied);
+}
+
+TEST_P(StoreContract, ADeadLetterMayBeDropped) {
+  const OpenedTurn dead = world.bury(chat, "poison");
+  const auto drop = [&] {
+    return await<Nothing>(world.loop,
+                          [&](auto done) { world.store().drop_dead_letter(dead.turn_id, std::move(done)); });
+  };
+  EXPECT_TRUE(drop());
+  EXPECT_THAT(world.dead_letters(), IsEmpty());
+  EXPECT_EQ(drop().error().code, Code::Rejected);
+}
+
+TEST_P(StoreContract, DeadLettersAndHeldQuestionsGoWithTheirTimeAndWithTheirUser) {
+  const auto hold = [&](std::int64_t user) {
+    Intake intake = world.question({user, 0}, "late", user);
+    intake.prompt->held = true;
+    world.accept_one(intake);
+    return intake;
+  };
+  const auto held = [&](std::int64_t user) {
+    Intake press;
+    press.update_id = ++world.last_update;
+    press.chat = {user, 0};
+    press.release_held = true;
+    return world.accept_one(press).released.size();
+  };
+  world.bury(chat, "poison", 7);
+  world.bury({9, 0}, "poison", 9);
+  hold(7);
+  hold(9);
+  ASSERT_TRUE(await<std::uint64_t>(world.loop, [&](auto done) { world.store().forget(7, std::move(done)); }));
+  ASSERT_THAT(world.dead_letters(), SizeIs(1));
+  EXPECT_EQ(world.dead_letters()[0].user_id, 9);
+  EXPECT_EQ(held(7), 0U);
+  world.clock.advance(std::chrono::hours{31 * 24});
+  world.prune(std::chrono::hours{30 * 24});
+  EXPECT_THAT(world.dead_letters(), IsEmpty());
+  EXPECT_EQ(held(9), 0U);
+}
+
+TEST_P(StoreContract, ATraceTellsEveryStepAndNoText) {
+  const OpenedTurn turn = world.ask(chat, "secret?");
+  EXPECT_EQ(world.trace(turn.job_id)->state, Trace::State::Queued);
+  ASSERT_TRUE(world.lease({turn.job_id, 1}, "w1"));
+  EXPECT_EQ(world.trace(turn.job_id)->state, Trace::State::Leased);
+  EXPECT_EQ(world.trace(turn.job_id)->attempts.at(0).worker_id, "w1");
+  ASSERT_TRUE(world.requeue({turn.job_id, 1}, 1));
+  world.clock.advance(Millis{1'000});
+  ASSERT_TRUE(world.lease({turn.job_id, 2}, "w2"));
+  ASSERT_EQ(world.settle(World::answer({turn.job_id, 2}, "secret!")), Settled::Applied);
+  EXPECT_EQ(world.trace(turn.job_id)->state, Trace::State::Settled);
+  ASSERT_TRUE(world.part_sent(turn.placeholder_id, 55));
+  EXPECT_THAT(world.trace(turn.job_id)->message_ids, ElementsAre(55));
+  world.clock.advance(Millis{2'000});
+  const Wall delivered = world.clock.wall();
+  ASSERT_TRUE(world.deliver(turn.turn_id));
+
+  const auto trace = world.trace(std::to_string(turn.turn_id));
+  ASSERT_TRUE(trace);
+  EXPECT_EQ(trace->state, Trace::State::Delivered);
+  EXPECT_EQ(trace->delivered_at, delivered);
+  EXPECT_EQ(trace->settled_at, delivered - Millis{2'000});
+  EXPECT_TRUE(trace->answered);
+  EXPECT_EQ(trace->usage, (bus::Usage{100, 20, 10, 5}));
+  ASSERT_THAT(trace->attempts, SizeIs(2));
+  EXPECT_EQ(trace->attempts[0].ending, "its worker died");
+  EXPECT_EQ(trace->attempts[0].request_id, "req_0");
+  EXPECT_EQ(trace->attempts[0].worker_id, "w1");
+  EXPECT_EQ(trace->attempts[1].worker_id, "w2");
+  EXPECT_EQ(trace->attempts[1].request_id, "req_1");
+  EXPECT_EQ(trace->attempts[1].leased_at, delivered - Millis{2'000});
+
+  const OpenedTurn gone = world.exchange(chat, "?", "!");
+  const OpenedTurn blocked = world.ask(chat, "?");
+  ASSERT_TRUE(world.lease({blocked.job_id, 1}));
+  ASSERT_EQ(world.settle(World::answer({blocked.job_id, 1}, "!")), Settled::Applied);
+  ASSERT_TRUE(world.deliver(blocked.turn_id, "blocked"));
+  EXPECT_EQ(world.trace(blocked.job_id)->state, Trace::State::Abandoned);
+  EXPECT_EQ(world.trace(blocked.job_id)->abandoned, "blocked");
+  EXPECT_EQ(world.trace(gone.job_id)->state, Trace::State::Delivered);
+  EXPECT_FALSE(world.trace("nonsense"));
+  EXPECT_FALSE(world.trace("999999"));
 }
 
 TEST_P(StoreContract, MembersArePut) {

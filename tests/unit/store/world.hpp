@@ -82,12 +82,42 @@ class World {
     return await<LeasedJob>(
         loop, [&](auto done) { store().lease(job, worker, "claude", "claude-sonnet-5-5", std::move(done)); });
   }
-  Result<bus::JobRef> requeue(bus::JobRef job, bool died) {
-    return await<bus::JobRef>(loop, [&](auto done) { store().requeue(job, died, std::move(done)); });
+  Result<bus::JobRef> requeue(bus::JobRef job, int deaths) {
+    const AttemptEnd end{.ending = "its worker died", .request_id = "req_0", .deaths = deaths};
+    return await<bus::JobRef>(loop, [&](auto done) { store().requeue(job, end, std::move(done)); });
   }
   static Settlement answer(bus::JobRef job, std::string text) {
-    return {std::move(job), "claude", "claude-sonnet-5-5", std::move(text),
-            true,           "",       {100, 20, 10, 5},    "req_1"};
+    return {.job = std::move(job),
+            .provider = "claude",
+            .model = "claude-sonnet-5-5",
+            .text = std::move(text),
+            .usage = {100, 20, 10, 5},
+            .request_id = "req_1"};
+  }
+  /// A question that is put among the dead letters.
+  OpenedTurn bury(ChatKey where, const std::string& asked, std::int64_t user_id = 7) {
+    OpenedTurn turn = ask(where, asked, user_id);
+    EXPECT_TRUE(lease({turn.job_id, 1}));
+    EXPECT_TRUE(requeue({turn.job_id, 1}, 1));
+    EXPECT_TRUE(lease({turn.job_id, 2}, "w2"));
+    Settlement dead = answer({turn.job_id, 2}, "It broke.");
+    dead.answered = false;
+    dead.dead = true;
+    dead.error_code = "Internal";
+    EXPECT_EQ(settle(dead), Settled::Applied);
+    EXPECT_TRUE(deliver(turn.turn_id));
+    return turn;
+  }
+  std::vector<DeadLetter> dead_letters() {
+    return await<std::vector<DeadLetter>>(loop, [&](auto done) { store().dead_letters(std::move(done)); })
+        .value_or(std::vector<DeadLetter>{});
+  }
+  Result<OpenTurn> retry_dead_letter(std::int64_t turn_id) {
+    return await<OpenTurn>(loop, [&](auto done) { store().retry_dead_letter(turn_id, std::move(done)); });
+  }
+  std::optional<Trace> trace(std::string id) {
+    return await<std::optional<Trace>>(loop, [&](auto done) { store().trace(id, std::move(done)); })
+        .value_or(std::nullopt);
   }
   Result<Settled> settle(Settlement settlement) {
     return await<Settled>(loop, [&](auto done) { store().settle(std::move(settlement), std::move(done)); });

@@ -107,9 +107,21 @@ TEST(Answers, GoodOnesAreRead) {
   EXPECT_EQ(me->first_name, "Kä");
   EXPECT_TRUE(me->can_read_all_group_messages);
   const std::string updates = R"({"ok":true,"result":[{"update_id":1}]})";
-  EXPECT_EQ(read_raw(http(200, updates)).value(), updates);
+  EXPECT_EQ(read_updates(http(200, updates)).value().json, updates);
   const std::string spaced = R"({ "result": [], "ok": true })";
-  EXPECT_EQ(read_raw(http(200, spaced)).value(), spaced);
+  EXPECT_EQ(read_updates(http(200, spaced)).value().json, spaced);
+}
+
+TEST(Answers, UpdatesTellWhatTelegramsClockSays) {
+  const auto told = [](std::string date) {
+    auto answer = http(200, R"({"ok":true,"result":[]})");
+    if (!date.empty()) answer.head.headers.emplace_back("date", std::move(date));
+    return read_updates(answer).value().told_at;
+  };
+  EXPECT_EQ(told("Sun, 06 Nov 1994 08:49:37 GMT"), from_unix(784'111'777));
+  EXPECT_EQ(told(""), std::nullopt);
+  EXPECT_EQ(told("Sun, 06 Nov 1994 08:49:37 GMT+1"), std::nullopt);
+  EXPECT_EQ(told("yesterday"), std::nullopt);
 }
 
 TEST(Answers, EveryPrefixOfAGoodOneIsMalformed) {
@@ -131,7 +143,7 @@ TEST(Answers, MissingOrWrongFieldsAreMalformed) {
     ASSERT_FALSE(result) << body;
     EXPECT_EQ(result.error().error.code, Code::Malformed) << body;
   }
-  EXPECT_FALSE(read_raw(http(200, R"({"ok":true})")));
+  EXPECT_FALSE(read_updates(http(200, R"({"ok":true})")));
 }
 
 TEST(Answers, WhatIsNotTelegramsIsJudgedByItsStatus) {

@@ -118,6 +118,20 @@ TEST_F(JudgeTest, UnhealthIsToldWithItsReasonWhenItLasts) {
   EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
 }
 
+TEST_F(JudgeTest, DeadLettersAreToldOfOnceUntilNoneIsLeft) {
+  auto gateway = make("gateway");
+  gateway.dead_letters = 1;
+  pass(Millis{2'000}, {gateway, make("claude-1")});
+  gateway.dead_letters = 2;
+  pass(Millis{2'000}, {gateway, make("claude-1")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_NE(sent[0].title.find("katana dead-letters"), std::string::npos);
+  gateway.dead_letters = 0;
+  pass(Millis{1'000}, {gateway, make("claude-1")});
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
+}
+
 TEST_F(JudgeTest, AHungChildThatIsKilledRemainsTheHangThatWasTold) {
   const Change hung{"claude", "claude-1", State::Up, State::Hung, "silent for 3 s"};
   judge.changed(hung, now());
