@@ -142,6 +142,8 @@ void Gateway::restore(Unfinished unfinished) {
     logger().info("Going on with {} unfinished answers and {} undelivered replies", unfinished.turns.size(),
                   unfinished.replies.size());
   }
+  for (const Pause& p : unfinished.pauses)
+    outbox_->pause(p.chat_id, p.left);
   for (auto& r : unfinished.replies)
     outbox_->reply(r.chat, r.outbox_id, std::move(r.reply), r.attempted);
   for (auto& t : unfinished.turns)

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -58,7 +57,6 @@ class Gateway {
   /// Where an answer's text gathers until its turn is durable; null from then on.
   std::string* early_text(std::int64_t turn_id);
   void on_delivered(std::int64_t turn_id, const std::string& abandoned);
-  void press_answered(const std::string& press_id, const std::string& text);
 
   // time
   void tick();
@@ -103,8 +101,6 @@ class Gateway {
   loop::Timer prune_timer_;
   loop::Timer introduce_timer_;
   net::HttpCall introduce_call_;
-  std::map<std::uint64_t, net::HttpCall> press_calls_;
-  std::uint64_t next_press_ = 0;
 
   /// Text of answers whose turn is dispatched but not yet durable: shown from `show` on.
   std::unordered_map<std::int64_t, std::string> early_text_;

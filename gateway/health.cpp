@@ -132,7 +132,6 @@ void Gateway::stop() {
   prune_timer_.reset();
   introduce_timer_.reset();
   introduce_call_.cancel();
-  press_calls_.clear();
   if (outbox_) outbox_->stop();
   control_.reset();
   bus_.reset();

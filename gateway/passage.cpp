@@ -33,7 +33,7 @@ InboxEvents Gateway::inbox_events() {
           },
       .on_reply = [this](ChatKey chat, std::int64_t id,
                          Reply reply) { outbox_->reply(chat, id, std::move(reply)); },
-      .on_press = [this](const std::string& id, const std::string& text) { press_answered(id, text); },
+      .on_press = [this](const std::string& id, const std::string& text) { outbox_->answer_press(id, text); },
       .on_again =
           [this](std::int64_t id) {
             if (!outbox_->again(id))
@@ -171,13 +171,6 @@ void Gateway::on_delivered(std::int64_t turn_id, const std::string& abandoned) {
     logger().warn("Turn {}: its answer could not be shown: {}", turn_id, abandoned);
   }
   check_drained();
-}
-
-void Gateway::press_answered(const std::string& press_id, const std::string& text) {
-  const std::uint64_t n = next_press_++;
-  press_calls_[n] = api_->answer_callback(press_id, text, [this, n](const telegram::ApiResult<bool>&) {
-    service_.loop().later([this, n] { press_calls_.erase(n); });
-  });
 }
 
 }  // namespace katana::gateway

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <unordered_map>
 
 #include "common/config/settings.hpp"
@@ -20,10 +21,11 @@ enum class Urgency { Must, Soft };
 /// makes it.
 ///
 /// Every limit is one number, the time at which its bucket will be full again (the generic cell rate
-/// algorithm), so what `next_time` names is exactly when `took` is right.
+/// algorithm), so what `next_time` names is exactly when `took` is right. The buckets start empty: what an
+/// earlier process sent a moment ago counts at Telegram, and nobody here knows of it.
 class Flood {
  public:
-  explicit Flood(config::TelegramLimits limits);
+  Flood(config::TelegramLimits limits, Mono start);
 
   /// When a call to this chat may be made, as far as the chat itself goes: `now` or later.
   [[nodiscard]] Mono chat_time(std::int64_t chat, bool group, Urgency urgency, Mono now) const;
@@ -33,13 +35,22 @@ class Flood {
 
   /// A call is being made.
   void took(std::int64_t chat, bool group, Urgency urgency, Mono now);
+  /// A call that goes to no chat.
+  void took_bot(Mono now);
 
-  /// 429: nothing goes to this chat until then; and nothing at all when several chats were hit in a short
-  /// time.
-  void limited(std::int64_t chat, Millis retry_after, Mono now);
-  /// Nothing at all until then: the network is down, or the token was refused.
-  void pause_bot(Mono until);
-  /// Ends a pause of the whole bot (not those of chats).
+  /// 429: nothing goes to this chat for as long as it asks; and nothing at all when several chats were hit in
+  /// a short time.
+  struct Pauses {
+    Mono chat{};
+    std::optional<Mono> bot{};
+  };
+  Pauses limited(std::int64_t chat, Millis retry_after, Mono now);
+  /// The same, as it was asked for before our start; and until when.
+  Mono pause_chat(std::int64_t chat, Mono until);
+  Mono pause_bot(Mono until);
+  /// Nothing at all until then by our own choice: the network is down, or the token was refused.
+  void hold_bot(Mono until);
+  /// Ends what `hold_bot` began (not a pause that Telegram asked for).
   void resume_bot(Mono now);
 
   /// Chats that are remembered: those with a limit in use.
@@ -68,14 +79,18 @@ class Flood {
     Mono until;
   };
   void forget_idle(Mono now);
+  Chat& chat_of(std::int64_t chat) { return chats_.try_emplace(chat, unknown_).first->second; }
 
   Rate bot_rate_, chat_rate_, group_rate_;
+  Chat unknown_;  ///< a chat that nothing went to since the start
   Nanos soft_gap_, soft_gap_group_;
   Mono bot_full_{};
   Mono bot_paused_{};
+  Mono bot_held_{};
   std::unordered_map<std::int64_t, Chat> chats_;
   std::deque<Hit> hits_;
   std::size_t sweep_at_ = 1024;
+  Mono sweep_time_{};
 };
 
 }  // namespace katana::gateway

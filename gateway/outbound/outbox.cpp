@@ -10,6 +10,8 @@ namespace katana::gateway {
 namespace {
 
 constexpr Seconds kTypingWorth{2};
+/// A button's answer that comes later tells nobody anything.
+constexpr Seconds kPressWorth{15};
 
 }  // namespace
 
@@ -29,7 +31,7 @@ Outbox::Impl::Impl(telegram::BotApi& api, Store& store, const Clock& clock, Alar
       alarm_(alarm),
       config_(std::move(config)),
       events_(std::move(events)),
-      flood_(config_.limits) {}
+      flood_(config_.limits, clock_.mono()) {}
 
 // ---- what the gateway asks for ----
 
@@ -139,6 +141,22 @@ void Outbox::typing(ChatKey chat) {
   m.run();
 }
 
+void Outbox::answer_press(std::string press_id, std::string text) {
+  Impl& m = *impl_;
+  if (m.stopped_) return;
+  m.presses_.push_back({std::move(press_id), std::move(text), m.clock_.mono()});
+  m.run();
+}
+
+void Outbox::pause(std::int64_t chat_id, Millis left) {
+  Impl& m = *impl_;
+  const Mono until = m.clock_.mono() + left;
+  if (chat_id == 0)
+    m.flood_.pause_bot(until);
+  else
+    m.flood_.pause_chat(chat_id, until);
+}
+
 void Outbox::resume() {
   Impl& m = *impl_;
   m.flood_.resume_bot(m.clock_.mono());
@@ -150,6 +168,8 @@ OutboxLoad Outbox::load() const {
   const Impl& m = *impl_;
   OutboxLoad load;
   load.answers = m.answers_.size();
+  load.chats = m.lanes_.size();
+  load.paced = m.flood_.chats();
   load.in_flight = m.flights_.size();
   load.calls = m.calls_;
   load.rate_limited = m.rate_limited_;
@@ -237,7 +257,10 @@ Outbox::Impl::Choice Outbox::Impl::choose(Lane& lane, Mono now) {
     offer(Choice::What::Answer, answer, step);
   }
   if (best.what == Choice::What::Nothing && lane.typing) {
-    if (lane.typing->second <= now)
+    const bool said = std::any_of(lane.answers.begin(), lane.answers.end(), [&](const Answer* answer) {
+      return answer->slot.chat.thread_id == lane.typing->first && answer->abandoned.empty();
+    });
+    if (said || lane.typing->second <= now)
       lane.typing.reset();
     else
       offer(Choice::What::Typing, nullptr, {Act::None, 0, Rank::Typing});
@@ -335,7 +358,15 @@ void Outbox::Impl::pump() {
   // While Telegram can't be reached, or refuses the token, one call at a time finds out.
   const bool probing = held_ || failures_ >= 8;
   const std::size_t most = probing ? 1 : config_.max_calls;
-  while (!ready_.empty() && flights_.size() < most && flood_.bot_time(now) <= now) {
+  while (!presses_.empty() && presses_.front().since + kPressWorth <= now)
+    presses_.pop_front();
+  while (flights_.size() < most && flood_.bot_time(now) <= now) {
+    const bool last_words = !ready_.empty() && std::get<0>(*ready_.begin()) == Rank::Final;
+    if (!presses_.empty() && !last_words) {
+      perform_press(now);
+      continue;
+    }
+    if (ready_.empty()) break;
     Lane& lane = *std::get<2>(*ready_.begin());
     const Choice choice = choose(lane, now);
     if (choice.what == Choice::What::Nothing || choice.at > now) {
@@ -352,7 +383,7 @@ void Outbox::Impl::set_alarm(Mono now) {
   Mono next = Mono::max();
   if (!sleeping_.empty()) next = sleeping_.begin()->first;
   if (!store_later_.empty()) next = std::min(next, store_later_.begin()->first);
-  if (!ready_.empty()) {
+  if (!ready_.empty() || !presses_.empty()) {
     const Mono bot = flood_.bot_time(now);
     if (bot > now) next = std::min(next, bot);  // else a call that lands makes room
   }

@@ -67,6 +67,8 @@ struct OutboxConfig {
 /// For the heartbeat and the metrics.
 struct OutboxLoad {
   std::size_t answers = 0;         ///< turns open here
+  std::size_t chats = 0;           ///< chats that anything waits for
+  std::size_t paced = 0;           ///< chats whose limits are in use, and some that were a moment ago
   std::size_t queue = 0;           ///< messages that wait for their first send or their final text
   std::size_t in_flight = 0;       ///< calls under way
   Millis oldest_wait{0};           ///< of what `queue` counts
@@ -104,9 +106,15 @@ class Outbox {
   /// With KATANA_UNCERTAIN=ask: the button `again:ID` was pressed (`ID` as in the button). False: nothing
   /// known of it.
   bool again(std::int64_t id);
-  /// "typing…", if the limits have room for it now; else dropped.
+  /// "typing…", if the limits have room for it now and no message of ours stands there that says as much;
+  /// else dropped.
   void typing(ChatKey chat);
+  /// Answers a pressed button: it waits for the bot's budget, not for its chat's, and is dropped when it comes
+  /// too late or fails.
+  void answer_press(std::string press_id, std::string text);
 
+  /// What is left of a pause that Telegram asked an earlier process for; chat 0: of the whole bot.
+  void pause(std::int64_t chat_id, Millis left);
   /// After a refused token (401): go on now. Without it one call is tried every 5 minutes.
   void resume();
 

@@ -25,6 +25,7 @@ void fit(telegram::OutText& m) {
 const char* name_of(const Flight& f) {
   if (f.kind == Flight::Kind::Reply) return "send reply";
   if (f.kind == Flight::Kind::Typing) return "send typing";
+  if (f.kind == Flight::Kind::Press) return "answer press";
   switch (f.step.act) {
     case Act::Placeholder:
       return "send placeholder";
@@ -145,6 +146,18 @@ void Outbox::Impl::perform_reply(Lane& lane, Mono now) {
   if (const auto it = flights_.find(id); it != flights_.end()) it->second.call = std::move(call);
 }
 
+void Outbox::Impl::perform_press(Mono now) {
+  const Press press = std::move(presses_.front());
+  presses_.pop_front();
+  flood_.took_bot(now);
+  const std::uint64_t id = next_flight_++;
+  flights_.emplace(id, Flight{nullptr, Flight::Kind::Press});
+  auto call = api_.answer_callback(press.id, press.text, guarded([this, id](telegram::ApiResult<bool> r) {
+                                     landed(id, r ? nullptr : &r.error(), 0);
+                                   }));
+  if (const auto it = flights_.find(id); it != flights_.end()) it->second.call = std::move(call);
+}
+
 /// Puts the question whether a message arrived in its place; the message itself waits for the button.
 void Outbox::Impl::ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t thread_id, Reply reply,
                              bool row) {
@@ -171,9 +184,8 @@ void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std
   if (it == flights_.end()) return;
   const Flight flight = std::move(it->second);
   flights_.erase(it);
-  Lane& lane = *flight.lane;
-  lane.busy = false;
-  if (error == nullptr) fail_point("send_answered");
+  if (flight.lane != nullptr) flight.lane->busy = false;
+  if (error == nullptr && flight.lane != nullptr) fail_point("send_answered");
   if (error == nullptr || error->http_status != 0) {  // Telegram answered
     ++calls_;
     failures_ = 0;
@@ -183,10 +195,12 @@ void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std
   // Whatever else Telegram finds wrong, it has taken the token.
   if (error == nullptr || error->error.code == Code::Rejected || error->error.code == Code::RateLimited)
     held_ = false;
-  if (error == nullptr || same) {
-    lane.backoff.reset();
+  if (flight.lane == nullptr) {
+    if (error != nullptr) failed_press(*error);
+  } else if (error == nullptr || same) {
+    flight.lane->backoff.reset();
     succeeded(flight, message_id);
-    refresh(lane);
+    refresh(*flight.lane);
   } else {
     failed(flight, *error);  // may move the lane
   }
@@ -241,11 +255,9 @@ void Outbox::Impl::failed(const Flight& flight, const telegram::ApiError& error)
   } else if (error.refusal == Refusal::BadFormatting) {
     refused(flight, error.error, true);
   } else if (error.error.code == Code::RateLimited) {
-    ++rate_limited_;
-    flood_.limited(lane.chat_id, error.error.retry_after.value_or(kRetryAfter), clock_.mono());
+    limited(lane.chat_id, error.error.retry_after.value_or(kRetryAfter));
   } else if (error.error.code == Code::Auth) {
-    held_ = true;
-    flood_.pause_bot(clock_.mono() + kHold);
+    refused_token();
   } else if (error.error.code == Code::Rejected || error.error.code == Code::Quota) {
     refused(flight, error.error, false);
   } else {
@@ -262,7 +274,40 @@ void Outbox::Impl::retry_later(const Flight& flight, const Error& error) {
   const Millis wait =
       std::max(flight.lane->backoff.next(random_u64()), error.retry_after.value_or(Millis{0}));
   flight.lane->retry_at = at_once ? now : now + wait;
-  if (++failures_ >= 8) flood_.pause_bot(now + bot_backoff_.next(random_u64()));
+  unreachable(now);
+}
+
+void Outbox::Impl::refused_token() {
+  held_ = true;
+  flood_.hold_bot(clock_.mono() + kHold);
+}
+
+/// One more call that came to nothing.
+void Outbox::Impl::unreachable(Mono now) {
+  if (++failures_ >= 8) flood_.hold_bot(now + bot_backoff_.next(random_u64()));
+}
+
+/// It isn't repeated: what the button does is done, and its answer says no more than that. A 429 for a call
+/// to no chat is the bot's.
+void Outbox::Impl::failed_press(const telegram::ApiError& error) {
+  if (error.error.code != Code::Rejected) report(error.error, "answer press");  // it came too late, for one
+  if (error.error.code == Code::RateLimited) {
+    limited(0, error.error.retry_after.value_or(kRetryAfter));
+  } else if (error.error.code == Code::Auth) {
+    refused_token();
+  } else if (error.http_status == 0) {
+    unreachable(clock_.mono());
+  }
+}
+
+/// 429. The wait must outlive us; the next process would only make it longer.
+void Outbox::Impl::limited(std::int64_t chat_id, Millis retry_after) {
+  ++rate_limited_;
+  const Mono now = clock_.mono();
+  if (chat_id == 0) return keep_pause(0, flood_.pause_bot(now + retry_after));
+  const Flood::Pauses until = flood_.limited(chat_id, retry_after, now);
+  keep_pause(chat_id, until.chat);
+  if (until.bot) keep_pause(0, *until.bot);
 }
 
 /// The send ended without an answer. A placeholder is simply sent again; text that may stand there already is

@@ -57,10 +57,17 @@ struct Lane {
   Mono at{};
 };
 
+/// A pressed button that waits for its answer.
+struct Press {
+  std::string id;
+  std::string text;
+  Mono since{};
+};
+
 /// A call under way.
 struct Flight {
-  Lane* lane = nullptr;
-  enum class Kind { Answer, Reply, Typing } kind = Kind::Answer;
+  Lane* lane = nullptr;  ///< none: an answer to a pressed button
+  enum class Kind { Answer, Reply, Typing, Press } kind = Kind::Answer;
   Step step{};
   std::int64_t turn_id = 0;
   std::uint64_t generation = 0;
@@ -108,6 +115,7 @@ struct Outbox::Impl {
   void perform(Lane& lane, const Choice& choice, Mono now);
   void perform_answer(Lane& lane, Answer& answer, Step step, Mono now);
   void perform_reply(Lane& lane, Mono now);
+  void perform_press(Mono now);
   std::uint64_t take_off(Flight flight, Urgency urgency, Mono now);
   void landed(std::uint64_t id, const telegram::ApiError* error, std::int64_t message_id);
   void succeeded(const Flight& flight, std::int64_t message_id);
@@ -118,6 +126,10 @@ struct Outbox::Impl {
   void maybe_arrived(const Flight& flight);
   void chat_gone(Lane& lane);
   void migrate(Lane& from, std::int64_t to);
+  void failed_press(const telegram::ApiError& error);
+  void limited(std::int64_t chat_id, Millis retry_after);
+  void refused_token();
+  void unreachable(Mono now);
   void ask_about(Lane& lane, std::int64_t outbox_id, std::int64_t thread_id, Reply reply, bool row);
 
   // outbox_store.cpp: what the store must learn
@@ -130,6 +142,7 @@ struct Outbox::Impl {
   void reply_done(Lane& lane, std::int64_t message_id, const std::string& abandoned);
   void abandon(Answer& answer, std::string reason);
   void first_sent(Answer& answer);
+  void keep_pause(std::int64_t chat_id, Mono until);
 
   void report(const Error& error, std::string_view doing);
   template <class Fn>
@@ -160,6 +173,7 @@ struct Outbox::Impl {
 
   std::set<std::tuple<Rank, std::uint64_t, Lane*>> ready_;
   std::set<std::pair<Mono, Lane*>> sleeping_;
+  std::deque<Press> presses_;
   Mono alarm_at_ = Mono::max();
 
   std::size_t store_tasks_ = 0;  ///< under way or waiting

@@ -177,6 +177,17 @@ void Outbox::Impl::reply_done(Lane& lane, std::int64_t message_id, const std::st
   }
 }
 
+/// A pause that Telegram asked for. Should the store need several tries, only what is left of it counts.
+void Outbox::Impl::keep_pause(std::int64_t chat_id, Mono until) {
+  auto task = std::make_shared<StoreTask>();
+  task->doing = "store pause";
+  task->run = [this, chat_id, until](Done<Nothing> done) {
+    const auto left = std::chrono::ceil<Millis>(until - clock_.mono());
+    store_.pause(chat_id, std::max(left, Millis{0}), std::move(done));
+  };
+  submit(task);
+}
+
 /// What was asked for after it may follow.
 void Outbox::Impl::first_sent(Answer& answer) {
   answer.first_sent = true;

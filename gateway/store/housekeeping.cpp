@@ -103,6 +103,7 @@ void forget_standing(db::Connection& db, std::int64_t bot_id, std::int64_t user_
       db.run("DELETE FROM dead_letters WHERE bot_id = $1 AND user_id = $2", bot_id, user_id);
   // A private chat has its user's id.
   sweep.rows_changed += db.run("DELETE FROM replies WHERE bot_id = $1 AND chat_id = $2", bot_id, user_id);
+  db.run("DELETE FROM pauses WHERE bot_id = $1 AND chat_id = $2", bot_id, user_id);
   db.run(
       "DELETE FROM chosen_models WHERE conversation_id IN "
       "(SELECT conversation_id FROM conversations WHERE bot_id = $1 AND chat_id = $2)",
@@ -193,6 +194,7 @@ Sweep prune(db::Connection& db, const Cutoffs& before, Sweep sweep) {
       break;
     case Sweep::Stage::Usage:
       sweep.rows_changed += db.run("DELETE FROM usage WHERE hour < $1", to_unix_hour(before.usage));
+      sweep.rows_changed += end_pauses(db, before.now);
       next_stage(sweep);
       break;
     case Sweep::Stage::Pages:

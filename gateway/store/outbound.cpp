@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "gateway/store/sql.hpp"
 
 namespace katana::gateway::sql {
@@ -76,6 +78,19 @@ std::int64_t conversation_of(db::Connection& db, std::int64_t bot_id, ChatKey ch
   return rows.next() ? rows.integer(0) : 0;
 }
 
+/// A clock that was set back doesn't make a wait longer than it was; one that was set forward may end it
+/// early, and then Telegram says so again.
+std::vector<Pause> pauses(db::Connection& db, std::int64_t bot_id, Wall now) {
+  end_pauses(db, now);
+  std::vector<Pause> out;
+  auto rows = db.query(
+      "SELECT chat_id, set_at + length_ms - $1, length_ms FROM pauses WHERE bot_id = $2 ORDER BY chat_id",
+      to_unix_ms(now), bot_id);
+  while (rows.next())
+    out.push_back({rows.integer(0), Millis{std::min(rows.integer(1), rows.integer(2))}});
+  return out;
+}
+
 }  // namespace
 
 Result<AnswerPart> add_part(db::Connection& db, std::int64_t turn_id, int part) {
@@ -132,6 +147,19 @@ void reply_done(db::Connection& db, std::int64_t outbox_id) {
   db.run("DELETE FROM replies WHERE reply_id = $1", outbox_id / kOutboxStride);
 }
 
+void pause(db::Connection& db, std::int64_t bot_id, std::int64_t chat_id, Millis length, Wall now) {
+  db.run(
+      "INSERT INTO pauses (bot_id, chat_id, set_at, length_ms) VALUES ($1, $2, $3, $4) "
+      "ON CONFLICT (bot_id, chat_id) DO UPDATE SET set_at = excluded.set_at, length_ms = excluded.length_ms",
+      bot_id, chat_id, to_unix_ms(now), length.count());
+}
+
+std::uint64_t end_pauses(db::Connection& db, Wall now) {
+  return db.run("DELETE FROM pauses WHERE set_at + length_ms <= $1", to_unix_ms(now));
+}
+
+/// A group that moves leaves its pause behind: nothing goes to the old id any more, and the limits of the new
+/// one are its own.
 void migrate_chat(db::Connection& db, std::int64_t bot_id, std::int64_t from, std::int64_t to) {
   if (from == to) return;
   std::vector<std::pair<std::int64_t, std::int64_t>> moving;  // conversation, thread
@@ -152,7 +180,7 @@ void migrate_chat(db::Connection& db, std::int64_t bot_id, std::int64_t from, st
   db.run("UPDATE replies SET chat_id = $1 WHERE bot_id = $2 AND chat_id = $3", to, bot_id, from);
 }
 
-Unfinished unfinished(db::Connection& db, std::int64_t bot_id) {
+Unfinished unfinished(db::Connection& db, std::int64_t bot_id, Wall now) {
   Unfinished out;
   out.turns = open_turns(db, bot_id);
   auto replies = db.query(
@@ -169,6 +197,7 @@ Unfinished unfinished(db::Connection& db, std::int64_t bot_id) {
     read_layout(replies.view(5), open.reply);
     out.replies.push_back(std::move(open));
   }
+  out.pauses = pauses(db, bot_id, now);
   return out;
 }
 

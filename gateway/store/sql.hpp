@@ -73,8 +73,11 @@ Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const
                                  Wall now);
 void reply_attempting(db::Connection& db, std::int64_t outbox_id);
 void reply_done(db::Connection& db, std::int64_t outbox_id);
+void pause(db::Connection& db, std::int64_t bot_id, std::int64_t chat_id, Millis length, Wall now);
+/// Removes those that are over.
+std::uint64_t end_pauses(db::Connection& db, Wall now);
 void migrate_chat(db::Connection& db, std::int64_t bot_id, std::int64_t from, std::int64_t to);
-Unfinished unfinished(db::Connection& db, std::int64_t bot_id);
+Unfinished unfinished(db::Connection& db, std::int64_t bot_id, Wall now);
 
 // open_turns.cpp
 /// Message ids of an answer's parts, in their order, as `open_turns.message_ids` has them: "1204 1207 0".
@@ -108,6 +111,7 @@ struct Cutoffs {
   Wall turns{};
   Wall updates{};
   Wall usage{};
+  Wall now{};
 };
 Sweep prune(db::Connection& db, const Cutoffs& before, Sweep sweep);
 Sweep forget(db::Connection& db, std::int64_t bot_id, std::int64_t user_id, Sweep sweep);

@@ -117,6 +117,15 @@ void SqlStore::add_reply(ChatKey chat, Reply reply, Done<std::int64_t> done) {
       std::move(done));
 }
 
+void SqlStore::pause(std::int64_t chat_id, Millis length, Done<Nothing> done) {
+  submit<Nothing>(
+      [bot = bot_id_, chat_id, length, now = clock_.wall()](db::Connection& db) -> Result<Nothing> {
+        sql::pause(db, bot, chat_id, length, now);
+        return Nothing{};
+      },
+      std::move(done));
+}
+
 void SqlStore::migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) {
   submit<Nothing>(
       [this, bot = bot_id_, from, to](db::Connection& db) -> Result<Nothing> {
@@ -129,7 +138,9 @@ void SqlStore::migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> do
 
 void SqlStore::unfinished(Done<Unfinished> done) {
   submit<Unfinished>(
-      [bot = bot_id_](db::Connection& db) -> Result<Unfinished> { return sql::unfinished(db, bot); },
+      [bot = bot_id_, now = clock_.wall()](db::Connection& db) -> Result<Unfinished> {
+        return sql::unfinished(db, bot, now);
+      },
       std::move(done));
 }
 
@@ -204,7 +215,7 @@ void SqlStore::sweep(Step step, sql::Sweep from, Done<std::uint64_t> done) {
 }
 
 void SqlStore::prune(Wall now, Seconds retention, Done<std::uint64_t> done) {
-  const sql::Cutoffs before{now - retention, now - sql::kUpdateMemory, now - sql::kUsageMemory};
+  const sql::Cutoffs before{now - retention, now - sql::kUpdateMemory, now - sql::kUsageMemory, now};
   sweep([before](db::Connection& db, sql::Sweep at) { return sql::prune(db, before, at); }, {},
         std::move(done));
 }

@@ -34,6 +34,7 @@ class SqlStore final : public Store {
   void reply_done(std::int64_t outbox_id, std::int64_t message_id, std::string abandoned,
                   Done<Nothing> done) override;
   void add_reply(ChatKey chat, Reply reply, Done<std::int64_t> done) override;
+  void pause(std::int64_t chat_id, Millis length, Done<Nothing> done) override;
   void migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) override;
   void unfinished(Done<Unfinished> done) override;
   void members(Done<std::vector<Member>> done) override;

@@ -151,9 +151,16 @@ struct OpenReply {
   bool attempted = false;
 };
 
+/// What is left of a wait that a 429 asked for; chat 0: the whole bot's.
+struct Pause {
+  std::int64_t chat_id = 0;
+  Millis left{0};
+};
+
 struct Unfinished {
   std::vector<OpenTurn> turns;  ///< oldest first; without those that are held
   std::vector<OpenReply> replies;
+  std::vector<Pause> pauses;
 };
 
 // ---- what came in, as it was taken ----
@@ -270,6 +277,8 @@ class Store {
                           Done<Nothing> done) = 0;
   /// A note on the operator's or the gateway's own account (not an answer to an update).
   virtual void add_reply(ChatKey chat, Reply reply, Done<std::int64_t> done) = 0;
+  /// A 429 asks for this wait from now on, in the place of what it asked for before; chat 0: the whole bot.
+  virtual void pause(std::int64_t chat_id, Millis length, Done<Nothing> done) = 0;
   /// The group got a new id: every row follows.
   virtual void migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) = 0;
 

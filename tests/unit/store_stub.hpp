@@ -18,6 +18,7 @@ class StoreStub : public Store {
   void reply_attempting(std::int64_t, Done<Nothing>) override {}
   void reply_done(std::int64_t, std::int64_t, std::string, Done<Nothing>) override {}
   void add_reply(ChatKey, Reply, Done<std::int64_t>) override {}
+  void pause(std::int64_t, Millis, Done<Nothing>) override {}
   void migrate_chat(std::int64_t, std::int64_t, Done<Nothing>) override {}
   void unfinished(Done<Unfinished>) override {}
   void members(Done<std::vector<Member>>) override {}

@@ -38,6 +38,11 @@ class World {
     }
     return true;
   }
+  /// What was before doesn't count.
+  void begin() {
+    clock.advance(Millis{60'000});
+    start_ = clock.mono();
+  }
   [[nodiscard]] Millis now() const { return std::chrono::duration_cast<Millis>(clock.mono() - start_); }
   ManualClock clock;
 
@@ -162,7 +167,11 @@ class FakeTelegram final : public telegram::BotApi {
   }
   net::HttpCall get_me(Then<telegram::BotUser>) override { return {}; }
   net::HttpCall get_updates(std::int64_t, int, Seconds, Then<telegram::RawUpdates>) override { return {}; }
-  net::HttpCall answer_callback(const std::string&, const std::string&, Then<bool>) override { return {}; }
+  net::HttpCall answer_callback(const std::string& id, const std::string&, Then<bool> then) override {
+    call<bool>({"press " + id, 0, 0, {}, world_.clock.mono()}, std::move(then),
+               []() -> telegram::ApiResult<bool> { return true; });
+    return {};
+  }
   net::HttpCall set_commands(const std::vector<std::pair<std::string, std::string>>&, Then<bool>) override {
     return {};
   }
@@ -221,7 +230,7 @@ class FakeTelegram final : public telegram::BotApi {
     if (in_last(bot_times_, Millis{1'000}) > 30) broken.push_back("bot: more than 30 in a second");
     if (c.chat < 0 && in_last(group_times_[c.chat], Millis{60'000}) > 20)
       broken.push_back("group: more than 20 in a minute");
-    if (in_last(chat_times_[c.chat], Millis{10'000}) > 13)
+    if (c.chat != 0 && in_last(chat_times_[c.chat], Millis{10'000}) > 13)
       broken.push_back("chat: more than a burst and 1 a second");
   }
   void check_text(const telegram::OutText& m) {
@@ -251,6 +260,7 @@ class FakeStore final : public StoreStub {
   std::map<std::int64_t, std::string> replies_done;    ///< outbox id -> why abandoned
   std::vector<std::int64_t> attempting;
   std::vector<std::pair<std::int64_t, std::int64_t>> migrated;
+  std::map<std::int64_t, Millis> pauses;  ///< chat -> as it was asked for last
   int rows_added = 0;
 
   void add_part(std::int64_t, int part, Done<AnswerPart> done) override {
@@ -271,6 +281,9 @@ class FakeStore final : public StoreStub {
   }
   void reply_done(std::int64_t id, std::int64_t, std::string why, Done<Nothing> done) override {
     finish<Nothing>(std::move(done), [=, this] { return replies_done[id] = why, Nothing{}; });
+  }
+  void pause(std::int64_t chat, Millis length, Done<Nothing> done) override {
+    finish<Nothing>(std::move(done), [=, this] { return pauses[chat] = length, Nothing{}; });
   }
   void migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> done) override {
     finish<Nothing>(std::move(done), [=, this] { return migrated.emplace_back(from, to), Nothing{}; });

@@ -1,4 +1,6 @@
 // What every driver of the store must do. To run another one through it, add it to the list at the end.
+#include <map>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -371,6 +373,39 @@ TEST_P(StoreContract, AMovedGroupJoinsWhatItsNewIdAlreadyHas) {
   EXPECT_THAT(world.told({-5, 0}, "old id?"), ElementsAre("user: old id?"));
 }
 
+TEST_P(StoreContract, APauseIsKeptAndNeverGrows) {
+  using std::chrono::hours;
+  const auto pause = [&](std::int64_t to, Millis length) {
+    ASSERT_TRUE(await<Nothing>(world.loop, [&](auto done) { world.store().pause(to, length, done); }));
+  };
+  const auto left = [&] {
+    std::map<std::int64_t, std::int64_t> out;
+    for (const Pause& p : world.unfinished().pauses)
+      out[p.chat_id] = p.left.count();
+    return out;
+  };
+  using Left = std::map<std::int64_t, std::int64_t>;
+  pause(7, Millis{90'000});
+  pause(7, Millis{37'000});
+  pause(-5, Millis{5'000});
+  pause(0, Millis{60'000});
+  world.reopen();
+  EXPECT_EQ(left(), (Left{{-5, 5'000}, {0, 60'000}, {7, 37'000}})) << "the last word counts";
+  world.clock.advance(Millis{6'000});
+  world.reopen();
+  EXPECT_EQ(left(), (Left{{0, 54'000}, {7, 31'000}})) << "what is over is gone";
+  world.clock.jump_wall(-hours{1});
+  EXPECT_EQ(left(), (Left{{0, 60'000}, {7, 37'000}})) << "a clock set back makes it no longer than it was";
+  world.clock.jump_wall(hours{1});
+  world.reopen(World::kBot + 1);
+  EXPECT_EQ(left(), Left{}) << "another bot's";
+  world.reopen();
+  EXPECT_EQ(world.prune(hours{1}), 0U);
+  world.clock.advance(Millis{31'000});
+  EXPECT_EQ(world.prune(hours{1}), 1U);
+  EXPECT_EQ(left(), (Left{{0, 23'000}}));
+}
+
 TEST_P(StoreContract, UsageIsSummedByHourUserAndModel) {
   const Wall start = world.clock.wall();
   world.exchange(chat, "q", "a", 7);
@@ -623,6 +658,8 @@ TEST_P(StoreContract, ForgettingAUserBlanksTheirWordsAndKeepsOthers) {
   await<Nothing>(world.loop, [&](auto done) {
     world.store().put_member({7, Standing::Allowed, "", {}}, done);
   });
+  for (const std::int64_t paused : {7, 8})
+    await<Nothing>(world.loop, [&](auto done) { world.store().pause(paused, Millis{99'000}, done); });
 
   const auto forgotten =
       await<std::uint64_t>(world.loop, [&](auto done) { world.store().forget(7, std::move(done)); });
@@ -632,6 +669,8 @@ TEST_P(StoreContract, ForgettingAUserBlanksTheirWordsAndKeepsOthers) {
                                                   "model: To her again.", "user: ?"));
   EXPECT_THAT(world.told(chat, "?"), ElementsAre("user: ?"));
   EXPECT_EQ(world.usage(Wall{}, 0).calls, 2U) << "sums stay, under no name";
+  ASSERT_THAT(world.unfinished().pauses, SizeIs(1));
+  EXPECT_EQ(world.unfinished().pauses[0].chat_id, 8);
   const auto members =
       await<std::vector<Member>>(world.loop, [&](auto done) { world.store().members(done); });
   EXPECT_THAT(*members, IsEmpty());
