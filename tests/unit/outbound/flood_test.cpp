@@ -78,6 +78,49 @@ TEST_F(FloodTest, SeveralChatsHitPauseTheBot) {
   EXPECT_EQ(flood.chat_time(2, false, Urgency::Must, now), now + Millis{9'000});
 }
 
+TEST_F(FloodTest, StartsEmptyForWhatWentBeforeIsUnknown) {
+  flood = Flood({}, now);
+  EXPECT_EQ(calls(1, 4), (std::vector<std::int64_t>{0, 1'000, 2'000, 3'000})) << "one at once, then the pace";
+  flood = Flood({}, now);
+  EXPECT_EQ(calls(-1, 3), (std::vector<std::int64_t>{4'000, 8'000, 12'000})) << "a group's minute is hard";
+  flood = Flood({}, now);
+  Mono last = now;
+  for (int chat = 1; chat <= 28; ++chat) {
+    last = flood.next_time(chat, false, Urgency::Must, last);
+    flood.took(chat, false, Urgency::Must, last);
+  }
+  EXPECT_EQ(std::chrono::round<Millis>(last - now), Millis{1'000});
+  now += Seconds{60};
+  EXPECT_LT(calls(2, 3)[2], 100) << "the burst has come back";
+  EXPECT_LT(calls(-2, 5)[4], 3'000);
+}
+
+/// However often we are killed and start again: whatever the time of it, a group's minute holds.
+TEST_F(FloodTest, AGroupsMinuteHoldsOverRestarts) {
+  std::vector<Mono> at;
+  Mono t = now;
+  for (int i = 0; i < 200; ++i) {
+    if (i % 7 == 0) flood = Flood({}, t);
+    t = flood.next_time(-1, true, Urgency::Must, t);
+    flood.took(-1, true, Urgency::Must, t);
+    at.push_back(t);
+    if (i % 50 == 49) t += Seconds{60};  // for a burst
+  }
+  for (std::size_t i = 20; i < at.size(); ++i)
+    EXPECT_GE(at[i] - at[i - 20], Seconds{60}) << i;
+}
+
+TEST_F(FloodTest, WhatAnEarlierProcessWasAskedForHolds) {
+  flood.pause_chat(1, now + Millis{37'000});
+  flood.pause_chat(1, now + Millis{5'000});
+  EXPECT_EQ(flood.next_time(1, false, Urgency::Must, now), now + Millis{37'000});
+  EXPECT_EQ(flood.next_time(2, false, Urgency::Must, now), now);
+  flood.pause_bot(now + Millis{50'000});
+  flood.hold_bot(now + Millis{300'000});
+  flood.resume_bot(now);
+  EXPECT_EQ(flood.next_time(2, false, Urgency::Must, now), now + Millis{50'000});
+}
+
 TEST_F(FloodTest, ZeroMeansNoLimitButReadingPaceStays) {
   flood = Flood({0, 0, 0}, now);
   EXPECT_EQ(calls(-1, 1000).back(), 0);
@@ -90,6 +133,9 @@ TEST_F(FloodTest, ForgetsChatsThatAreAtRest) {
     flood.took(i, false, Urgency::Must, now);
   }
   EXPECT_LT(flood.chats(), 2'000u);
+  now += Seconds{60};
+  flood.took(1, false, Urgency::Must, now);
+  EXPECT_EQ(flood.chats(), 1u);
 }
 
 }  // namespace

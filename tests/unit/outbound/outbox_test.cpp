@@ -238,6 +238,146 @@ TEST_F(OutboxTest, SeveralChatsHitPauseTheBot) {
   EXPECT_EQ(telegram.count("send"), 3 + 4);
 }
 
+TEST_F(OutboxTest, A429sPauseIsKeptInTheStore) {
+  int hits = 0;
+  telegram.fault = [&](const FakeTelegram::Call&) -> std::optional<FakeTelegram::Fault> {
+    if (hits == 3) return {};
+    return FakeTelegram::Fault{FakeTelegram::too_many(Millis{1'000 * (30 + ++hits)})};
+  };
+  store.failures = 1;
+  open(1, 1);
+  world.run_for(Millis{1'000});
+  EXPECT_THAT(store.pauses, ElementsAre(testing::Pair(1, testing::Lt(Millis{31'000}))))
+      << "a store that fails is asked again, for what is left";
+  open(2, 2);
+  open(3, kGroup);
+  world.run_for(Millis{1'000});
+  EXPECT_EQ(store.pauses.at(2), Millis{32'000});
+  EXPECT_EQ(store.pauses.at(kGroup), Millis{33'000});
+  EXPECT_EQ(store.pauses.at(0), Millis{33'000}) << "the bot's";
+}
+
+TEST_F(OutboxTest, APauseOfAnEarlierProcessIsKept) {
+  just_started = true;
+  box().pause(7, Millis{37'000});
+  box().reply({7, 0}, 900, {.text = "note"});
+  open(1);
+  open(2, 8);
+  box().typing({7, 0});
+  box().finish(1, {.text = "one"});
+  box().finish(2, {.text = "other"});
+  world.run_for(Millis{36'999});
+  EXPECT_THAT(telegram.texts(8), ElementsAre("other"));
+  EXPECT_THAT(telegram.texts(7), IsEmpty());
+  until_idle();
+  EXPECT_THAT(telegram.texts(7), ElementsAre("note", "one"));
+  box().pause(0, Millis{50'000});
+  const Millis then = world.now();
+  open(3, 9);
+  box().answer_press("p", "");
+  world.run_for(Millis{49'999});
+  EXPECT_EQ(telegram.calls.back().chat, 7) << "nothing to anybody";
+  EXPECT_TRUE(world.run_until([&] { return telegram.calls.back().chat == 9; }));
+  EXPECT_EQ(world.now() - then, Millis{50'000});
+}
+
+TEST_F(OutboxTest, AfterAStartAChatsFirstCallGoesAtOnceAndTheRestAtThePace) {
+  just_started = true;
+  open(1);
+  box().finish(1, {.text = "answer"});
+  until_idle();
+  ASSERT_EQ(telegram.calls.size(), 2u);
+  EXPECT_EQ(telegram.calls[1].at - telegram.calls[0].at, Seconds{1});
+}
+
+TEST_F(OutboxTest, A429AmongFirstSendsKeepsTheirOrder) {
+  bool hit = false;
+  Mono at{};
+  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+    if (c.method != "send" || std::exchange(hit, true)) return {};
+    at = c.at;
+    return FakeTelegram::Fault{FakeTelegram::too_many(Millis{9'000})};
+  };
+  box().reply({7, 0}, 900, {.text = "first"});
+  open(1);
+  world.run_for(Millis{100});
+  ASSERT_TRUE(hit);
+  const std::size_t before = telegram.calls.size();
+  box().reply({7, 0}, 901, {.text = "third"});
+  open(2);
+  box().typing({7, 0});
+  box().finish(2, {.text = "answer 2"});
+  box().finish(1, {.text = "answer 1"});
+  until_idle();
+  EXPECT_EQ(telegram.calls[before].at - at, Millis{9'040}) << "nothing sneaks past";
+  EXPECT_THAT(telegram.texts(7), ElementsAre("first", "answer 1", "third", "answer 2"));
+}
+
+TEST_F(OutboxTest, AButtonsAnswerWaitsForTheBotAndNotForItsChat) {
+  bool hit = false;
+  telegram.latency = Millis{2'000};
+  open(1);
+  world.run_for(Millis{10});
+  box().answer_press("a", "");
+  world.run_for(Millis{100});
+  EXPECT_EQ(telegram.count("press a"), 1) << "a call to the chat is under way";
+  until_idle();
+  telegram.latency = Millis{40};
+  for (int i = 0; i < 100; ++i)
+    box().answer_press("b", "");
+  until_idle();
+  world.run_for(Millis{5'000});
+  EXPECT_EQ(telegram.count("press b"), 100);
+  EXPECT_THAT(telegram.broken, IsEmpty()) << "they count for the bot's second";
+
+  telegram.fault = [&](const FakeTelegram::Call&) -> std::optional<FakeTelegram::Fault> {
+    if (std::exchange(hit, true)) return {};
+    return FakeTelegram::Fault{FakeTelegram::too_many(Millis{20'000})};
+  };
+  box().answer_press("c", "");
+  world.run_for(Millis{100});
+  const std::size_t before = telegram.calls.size();
+  open(2, 8);
+  box().answer_press("d", "");
+  world.run_for(Millis{19'000});
+  EXPECT_EQ(telegram.calls.size(), before) << "a 429 for a call to no chat is the bot's";
+  EXPECT_EQ(store.pauses.at(0), Millis{20'000});
+  world.run_for(Millis{10'000});
+  EXPECT_THAT(telegram.texts(8), ElementsAre("…"));
+  EXPECT_EQ(telegram.count("press c"), 1) << "not repeated";
+  EXPECT_EQ(telegram.count("press d"), 0) << "too late";
+  EXPECT_EQ(box().load().in_flight, 0u);
+}
+
+TEST_F(OutboxTest, FinalTextGoesBeforeFirstTextBeforeEdits) {
+  config.limits = {2, 0, 0};  // the bot's second is what all wait for
+  telegram.enforce = false;
+  for (const int t : {1, 2, 3, 4}) {
+    open(t, t);
+    box().grow(t, t == 1 ? "grown" : "");
+  }
+  ASSERT_TRUE(world.run_until([&] { return telegram.texts(1).size() == 1 && telegram.texts(1)[0] != "…"; }));
+  ASSERT_TRUE(world.run_until([&] { return telegram.count("send") == 4; }));
+  world.run_for(Millis{30'000});
+  box().pause(0, Millis{5'000});
+  const std::size_t before = telegram.calls.size();
+  box().typing({9, 0});
+  box().grow(1, " more");
+  box().grow(2, "begun");
+  box().answer_press("p", "");
+  open(5, 5);
+  box().finish(3, {.text = "end"});
+  box().reply({6, 0}, 900, {.text = "note"});
+  ASSERT_TRUE(world.run_until([&] { return telegram.calls.size() >= before + 6; }, Millis{30'000}));
+  std::vector<std::string> order;
+  for (std::size_t i = before; i < before + 6; ++i)
+    order.push_back(telegram.calls[i].method + " " + std::to_string(telegram.calls[i].chat));
+  EXPECT_THAT(order, ElementsAre("edit 3", "press p 0", "send 6", "send 5", "edit 2", "edit 1"))
+      << "the reply is first noted as attempted, which is no call";
+  world.run_for(Millis{10'000});
+  EXPECT_EQ(telegram.count("typing"), 0) << "too late for it";
+}
+
 TEST_F(OutboxTest, AnUncertainPlaceholderIsSentAgainAndTheTextShownOnce) {
   bool lost = false;
   telegram.fault = [&](const FakeTelegram::Call&) -> std::optional<FakeTelegram::Fault> {
@@ -467,6 +607,27 @@ TEST_F(OutboxTest, AnUncertainReplyIsSentAgainOrAskedAbout) {
   }
 }
 
+TEST_F(OutboxTest, WhereThereIsNoPlaceholderAnUncertainAnswerIsSentAgainOrAskedAbout) {
+  for (const bool ask : {false, true}) {
+    outbox.reset();
+    config.streaming = config::Streaming::Draft;
+    config.uncertain = ask ? config::Uncertain::Ask : config::Uncertain::Resend;
+    const std::int64_t chat = ask ? 8 : 7;
+    bool lost = false;
+    telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+      if (c.method != "send" || std::exchange(lost, true)) return {};
+      return FakeTelegram::Fault{FakeTelegram::no_answer(), true};
+    };
+    open(chat, chat);
+    box().finish(chat, {.text = "answer"});
+    until_idle();
+    if (ask)
+      EXPECT_THAT(telegram.texts(chat), ElementsAre("answer", config.uncertain_note));
+    else
+      EXPECT_THAT(telegram.texts(chat), ElementsAre("answer", "answer"));
+  }
+}
+
 TEST_F(OutboxTest, WithStreamingOffThereIsThePlaceholderAndTheFinalText) {
   config.streaming = config::Streaming::Off;
   open(1);
@@ -543,7 +704,11 @@ TEST_F(OutboxTest, TypingGivesWayAndExpires) {
   world.run_for(Millis{100});
   EXPECT_THAT(telegram.texts(7), ElementsAre("…"));
   world.run_for(Millis{10'000});
-  EXPECT_LE(telegram.count("typing"), 2);
+  EXPECT_EQ(telegram.count("typing"), 1);
+  box().typing({7, 0});
+  box().typing({7, 3});
+  world.run_for(Millis{100});
+  EXPECT_EQ(telegram.count("typing"), 2) << "where a placeholder stands it says as much; in another topic none does";
 }
 
 TEST_F(OutboxTest, AStopButtonStandsUnderTheGrowingMessageAlone) {
@@ -606,6 +771,36 @@ TEST_F(OutboxTest, ABurstOfAThousandChatsKeepsEveryLimitAndTheOrder) {
   EXPECT_EQ(box().load().rate_limited, 0u);
   EXPECT_LE(telegram.most_in_flight, 64);
   EXPECT_LT(world.now(), Millis{300'000}) << "5,000 calls at nearly 30 a second";
+}
+
+TEST_F(OutboxTest, ABurstOfTenThousandChatsKeepsEveryLimitAndLeavesNothingBehind) {
+  const auto chat_of = [](int c) -> std::int64_t { return c % 20 == 0 ? -c : c; };
+  int turn = 0;
+  for (int c = 1; c <= 10'000; ++c) {
+    for (int i = 0; i < (chat_of(c) < 0 ? 5 : 1); ++i)
+      open(++turn, chat_of(c));
+  }
+  EXPECT_EQ(box().load().chats, 10'000u);
+  world.run_for(Millis{10'000});
+  while (turn > 0)
+    box().finish(turn--, {.text = "answer"});
+  std::size_t most_paced = 0;
+  while (!box().idle() && world.now() < Millis{3'600'000}) {
+    world.run_for(Millis{5'000});
+    most_paced = std::max(most_paced, box().load().paced);
+  }
+  EXPECT_THAT(telegram.broken, IsEmpty());
+  EXPECT_EQ(box().load().rate_limited, 0u);
+  EXPECT_EQ(delivered.size(), 12'000u);
+  EXPECT_EQ(telegram.messages.size(), 12'000u) << "each answer once";
+  EXPECT_LT(world.now(), Millis{960'000}) << "24,000 calls at 26 a second and more";
+
+  EXPECT_EQ(box().load().chats, 0u);
+  EXPECT_LT(most_paced, 3'000u) << "only chats whose limits are in use are remembered";
+  world.run_for(Millis{60'000});
+  box().answer_press("p", "");
+  open(20'000, 20'000);
+  EXPECT_EQ(box().load().paced, 1u);
 }
 
 TEST_F(OutboxTest, WhateverFailsEveryAnswerIsShownOnceAndRepliesKeepTheirOrder) {
