@@ -1,4 +1,5 @@
-// The operator's verbs on the ledger: what became of a question, and the dead letters. No word of a user's text.
+// The operator's verbs on the ledger: what became of a question, and the dead letters. No word of a user's
+// text.
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -46,12 +47,11 @@ std::optional<double> cost_of(const config::Model* model, const bus::Usage& usag
   if (model == nullptr || !model->price_input || !model->price_output) return std::nullopt;
   const auto cached = usage.cache_read_tokens + usage.cache_write_tokens;
   const auto fresh = usage.input_tokens - std::min(usage.input_tokens, cached);
-  const double per_million = static_cast<double>(fresh) * *model->price_input +
-                             static_cast<double>(usage.output_tokens) * *model->price_output +
-                             static_cast<double>(usage.cache_read_tokens) *
-                                 model->price_cache_read.value_or(*model->price_input) +
-                             static_cast<double>(usage.cache_write_tokens) *
-                                 model->price_cache_write.value_or(*model->price_input);
+  const double per_million =
+      static_cast<double>(fresh) * *model->price_input +
+      static_cast<double>(usage.output_tokens) * *model->price_output +
+      static_cast<double>(usage.cache_read_tokens) * model->price_cache_read.value_or(*model->price_input) +
+      static_cast<double>(usage.cache_write_tokens) * model->price_cache_write.value_or(*model->price_input);
   return per_million / 1e6;
 }
 
@@ -104,7 +104,8 @@ std::string trace_text(const Trace& t, std::string_view stage, const config::Mod
     if (id != 0) ids += (ids.empty() ? "" : ", ") + std::to_string(id);
   if (!ids.empty()) out += line("messages", ids);
   if (t.state == Trace::State::Delivered) out += line("delivered", time_of(t.delivered_at));
-  if (t.state == Trace::State::Abandoned) out += line("given up", time_of(t.delivered_at) + ": " + t.abandoned);
+  if (t.state == Trace::State::Abandoned)
+    out += line("given up", time_of(t.delivered_at) + ": " + t.abandoned);
   return out;
 }
 
@@ -136,7 +137,8 @@ void Gateway::control_trace(const control::Request& request, const control::Cont
   const std::string id = request.words[0];
   store_->trace(id, Done<std::optional<Trace>>{.durable = [this, id, reply](Result<std::optional<Trace>> t) {
                   if (!t) return reply({1, t.error().detail});
-                  if (!*t) return reply({1, "Nothing is known of " + id + " (any more: see KATANA_RETENTION)."});
+                  if (!*t)
+                    return reply({1, "Nothing is known of " + id + " (any more: see KATANA_RETENTION)."});
                   reply({0, trace_text(**t, dispatcher_->stage_of((*t)->turn_id), offer_.models)});
                 }});
 }
@@ -157,14 +159,14 @@ void Gateway::control_dead_letters(const control::Request& request,
 
 void Gateway::retry_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply) {
   if (draining_) return reply({1, "The gateway is stopping; try again when it is back."});
-  store_->retry_dead_letter(turn_id, Done<OpenTurn>{.durable = [this, turn_id, reply](Result<OpenTurn> turn) {
-                              if (!turn) return reply({1, turn.error().detail});
-                              log::room("operator")->info("Dead letter {} is asked again as job {}", turn_id,
-                                                          turn->job.job_id);
-                              reply({0, "Asked again, as " + std::to_string(turn->turn_id) + "."});
-                              take_up(std::move(*turn), false);
-                              count_dead_letters();
-                            }});
+  store_->retry_dead_letter(
+      turn_id, Done<OpenTurn>{.durable = [this, turn_id, reply](Result<OpenTurn> turn) {
+        if (!turn) return reply({1, turn.error().detail});
+        log::room("operator")->info("Dead letter {} is asked again as job {}", turn_id, turn->job.job_id);
+        reply({0, "Asked again, as " + std::to_string(turn->turn_id) + "."});
+        take_up(std::move(*turn), false);
+        count_dead_letters();
+      }});
 }
 
 void Gateway::drop_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply) {

@@ -194,7 +194,7 @@ void Dispatcher::look_for_missing(Mono now) {
 void Dispatcher::retry_store() {
   for (auto& [turn_id, e] : entries_) {
     if (e.unsettled) settle(e, Settlement(*e.unsettled));
-    if (e.unqueued) queue_again(e, AttemptEnd(*e.unqueued));
+    if (auto end = std::exchange(e.unqueued, std::nullopt)) requeue(e, end->ending, end->request_id);
   }
 }
 

@@ -135,7 +135,6 @@ class Dispatcher {
   void fail_here(Entry& entry, Error error);
   bool fall_back(Entry& entry, const bus::JobFailed& failed);
   void requeue(Entry& entry, std::string why, std::string request_id = {});
-  void queue_again(Entry& entry, AttemptEnd end);
   void bury(Entry& entry);
   void take_back_deaths(const std::string& worker_id);
   void on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next, const AttemptEnd& end);

@@ -103,11 +103,7 @@ void Dispatcher::requeue(Entry& e, std::string why, std::string request_id) {
   release_credit(e);
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   if (e.deaths >= kPoisonDeaths) return bury(e);
-  queue_again(e, AttemptEnd{std::move(why), std::move(request_id), e.deaths});
-}
-
-void Dispatcher::queue_again(Entry& e, AttemptEnd end) {
-  e.unqueued.reset();
+  const AttemptEnd end{std::move(why), std::move(request_id), e.deaths};
   e.state = State::Requeueing;
   const std::int64_t turn_id = e.q.turn_id;
   store_.requeue(e.q.job, end,

@@ -109,8 +109,8 @@ class Outbox {
   /// "typing…", if the limits have room for it now and no message of ours stands there that says as much;
   /// else dropped.
   void typing(ChatKey chat);
-  /// Answers a pressed button: it waits for the bot's budget, not for its chat's, and is dropped when it comes
-  /// too late or fails.
+  /// Answers a pressed button: it waits for the bot's budget, not for its chat's, and is dropped when it
+  /// comes too late or fails.
   void answer_press(std::string press_id, std::string text);
 
   /// What is left of a pause that Telegram asked an earlier process for; chat 0: of the whole bot.

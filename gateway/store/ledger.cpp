@@ -53,7 +53,9 @@ bool read_open(db::Connection& db, std::int64_t bot_id, bool settled, Trace& tra
     return true;
   }
   const bool leased = rows.integer(5) != 0;
-  trace.state = rows.integer(4) != 0 ? Trace::State::Held : leased ? Trace::State::Leased : Trace::State::Queued;
+  trace.state = rows.integer(4) != 0 ? Trace::State::Held
+                : leased             ? Trace::State::Leased
+                                     : Trace::State::Queued;
   if (leased) {
     last = {.attempt = rows.integer<std::uint32_t>(6),
             .provider = rows.text(7),
@@ -128,7 +130,8 @@ Result<OpenTurn> retry_dead_letter(db::Connection& db, std::int64_t bot_id, std:
       "leased_at, message_ids, question) "
       "SELECT $1, d.bot_id, d.conversation_id, c.chapter, d.user_id, d.question_id, d.is_group, d.asked_at, "
       "$2, 1, 0, 0, d.provider, d.model, '', '', '', 0, '0', d.question "
-      "FROM dead_letters d JOIN conversations c ON c.conversation_id = d.conversation_id WHERE d.turn_id = $3",
+      "FROM dead_letters d JOIN conversations c ON c.conversation_id = d.conversation_id WHERE d.turn_id = "
+      "$3",
       births.turn_id, births.job_key, turn_id);
   db.run("DELETE FROM dead_letters WHERE turn_id = $1", turn_id);
   auto revived = open_turn(db, births.turn_id);

@@ -74,7 +74,8 @@ std::vector<OpenTurn> open_turns(db::Connection& db, std::int64_t bot_id) {
 
 std::vector<OpenTurn> release_held(db::Connection& db, std::int64_t conversation_id) {
   auto held = find(db, "o.held = 1 AND o.conversation_id = $1", conversation_id);
-  if (!held.empty()) db.run("UPDATE open_turns SET held = 0 WHERE held = 1 AND conversation_id = $1", conversation_id);
+  if (!held.empty())
+    db.run("UPDATE open_turns SET held = 0 WHERE held = 1 AND conversation_id = $1", conversation_id);
   return held;
 }
 

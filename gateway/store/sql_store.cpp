@@ -137,11 +137,9 @@ void SqlStore::migrate_chat(std::int64_t from, std::int64_t to, Done<Nothing> do
 }
 
 void SqlStore::unfinished(Done<Unfinished> done) {
-  submit<Unfinished>(
-      [bot = bot_id_, now = clock_.wall()](db::Connection& db) -> Result<Unfinished> {
-        return sql::unfinished(db, bot, now);
-      },
-      std::move(done));
+  submit<Unfinished>([bot = bot_id_, now = clock_.wall()](
+                         db::Connection& db) -> Result<Unfinished> { return sql::unfinished(db, bot, now); },
+                     std::move(done));
 }
 
 void SqlStore::members(Done<std::vector<Member>> done) {

@@ -122,9 +122,9 @@ void Control::say(Act& act) {
   if (text.text.empty() && media.empty()) return fail(act, "text or media is missing");
   if (utf16_length(text.text) > 4096) return fail(act, "people's messages have at most 4096 units too");
   const auto before = act.bot->next_update;
-  const Message& message =
-      world_.telegram.say(*act.bot, chat, user, std::move(text), std::move(media),
-                          number_of(act.body, "reply_to"), number_of(act.body, "thread"));
+  const Message& message = world_.telegram.say(*act.bot, chat, user, std::move(text), std::move(media),
+                                               number_of(act.body, "reply_to"), number_of(act.body, "thread"),
+                                               number_of(act.body, "age"));
   const bool delivered = act.bot->next_update != before;
   done(act, ",\"message_id\":" + std::to_string(message.id) +
                 ",\"delivered\":" + (delivered ? "true" : "false") +

@@ -1,9 +1,25 @@
 #include "http_server.hpp"
 
 #include <charconv>
+#include <ctime>
 
 namespace sandbox {
 namespace {
+
+/// The end of a header line, and a Date of this second: clients learn the server's clock by it.
+std::string_view date_line() {
+  static std::int64_t written = -1;
+  static char line[48];
+  static std::size_t size = 0;
+  if (const std::int64_t now = wall_seconds(); now != written) {
+    written = now;
+    const std::time_t seconds = now;
+    std::tm parts{};
+    gmtime_r(&seconds, &parts);
+    size = std::strftime(line, sizeof line, "\r\nDate: %a, %d %b %Y %H:%M:%S GMT\r\n", &parts);
+  }
+  return {line, size};
+}
 
 void append_number(std::string& out, std::size_t number, int base = 10) {
   char digits[24];
@@ -152,7 +168,7 @@ void HttpConnection::head(int status, std::string_view type, std::string_view mo
   out += reason_phrase(status);
   out += "\r\nContent-Type: ";
   out += type;
-  out += "\r\n";
+  out += date_line();
   out += more_headers;
   if (!request_.keep_alive) out += "Connection: close\r\n";
 }

@@ -178,8 +178,9 @@ class Telegram {
   Chat* find_chat(Bot& bot, std::int64_t id);
   User& user(std::int64_t id, std::string_view first_name = {}, std::string_view username = {});
   /// Adds a message of a user and delivers it as an update when the bot would get it. `media` as in Message.
+  /// It was written `age` seconds ago.
   Message& say(Bot& bot, Chat& chat, User& from, Formatted text, std::string media, std::int64_t reply_to,
-               std::int64_t thread);
+               std::int64_t thread, std::int64_t age = 0);
   bool edit_own(Bot& bot, Chat& chat, std::int64_t message, Formatted text);
   void push(Bot& bot, std::string_view kind, std::string_view payload, std::int64_t chat);
   File& keep_file(std::string bytes, std::string_view name, std::string_view type);

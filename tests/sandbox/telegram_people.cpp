@@ -24,11 +24,12 @@ bool passes_privacy(const Bot& bot, const Chat& chat, const Message& message) {
 }  // namespace
 
 Message& Telegram::say(Bot& bot, Chat& chat, User& from, Formatted text, std::string media,
-                       std::int64_t reply_to, std::int64_t thread) {
+                       std::int64_t reply_to, std::int64_t thread, std::int64_t age) {
   detect_entities(text);
   Message& message = add_message(bot, chat);
   message.from = from.id;
   message.by_bot = false;
+  message.date -= age;
   message.text = std::move(text.text);
   message.entities = entities_json(text.entities);
   message.media = std::move(media);

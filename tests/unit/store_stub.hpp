@@ -4,8 +4,8 @@
 
 namespace katana::gateway {
 
-/// A store that does nothing and never answers: what a room's stand-in builds on, with the operations that the
-/// room uses.
+/// A store that does nothing and never answers: what a room's stand-in builds on, with the operations that
+/// the room uses.
 class StoreStub : public Store {
  public:
   void accept(std::vector<Intake>, Done<std::vector<Accepted>>) override {}

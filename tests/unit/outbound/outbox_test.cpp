@@ -708,7 +708,8 @@ TEST_F(OutboxTest, TypingGivesWayAndExpires) {
   box().typing({7, 0});
   box().typing({7, 3});
   world.run_for(Millis{100});
-  EXPECT_EQ(telegram.count("typing"), 2) << "where a placeholder stands it says as much; in another topic none does";
+  EXPECT_EQ(telegram.count("typing"), 2)
+      << "where a placeholder stands it says as much; in another topic none does";
 }
 
 TEST_F(OutboxTest, AStopButtonStandsUnderTheGrowingMessageAlone) {
