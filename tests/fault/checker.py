@@ -1,11 +1,15 @@
-"""Judges what people saw: every question answered once, in order, in its own chat.
+"""Judges what people saw (every question answered once, in order, in its own chat), and the pace of the bot's calls.
 
 A question carries a marker that its whole answer ends with, and nothing else does. A history is what each chat shows in
 the end, with every version that a message ever had; so an answer that stood twice, if only for a moment, is seen.
+
+The pace is judged from the sandbox's record, by what Telegram allows: 30 calls in any second and 20 to a group in any
+minute; to a chat one a second after a burst of three; and no call at all where a 429 asked to wait.
 """
 
 import collections
 import dataclasses
+import json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,13 @@ class Verdict:
         return {name: getattr(self, name) for name in ("lost", "doubled", "disordered", "misplaced") if getattr(self, name)}
 
 
+def history(sandbox, chats):
+    """The bot's messages in these chats."""
+    return [Message(chat, m["message_id"], None if m["deleted"] else m.get("text", ""),
+                    tuple(h.get("text", "") for h in m.get("history", [])))
+            for chat in chats for m in json.loads(sandbox.get("chat", id=chat)).get("messages", []) if m["by_bot"]]
+
+
 def judge(questions, messages):
     """`questions` in the order in which each chat asked them; `messages` in any order."""
     verdict = Verdict()
@@ -67,3 +78,81 @@ def judge(questions, messages):
     useful = set(answers.values())
     verdict.strays = [m for m in messages if m.text is not None and m not in useful]
     return verdict
+
+
+# ---- the pace ----
+
+BOT_PER_SECOND, GROUP_PER_MINUTE, CHAT_BURST = 30, 20, 3
+# The record has the time at which a call came in: on a busy machine this much later than it was sent (seconds). So
+# windows are shorter by it; but no stretch of ten seconds hides more than ten seconds' worth.
+LATE = 0.25
+# What two clocks can differ by in the length of a pause that a restart has cut in two: the second half is wall time.
+CLOCKS = 0.05
+# Made at the start alone, or waiting at Telegram: see gateway/outbound/README.md.
+NOT_COUNTED = {"getUpdates", "getMe", "setMyCommands", "deleteWebhook"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Call:
+    at: float             # seconds, monotonic
+    chat: int = 0         # 0: to no chat
+    ended: float = 0      # when it was answered
+    retry_after: int = 0  # what a 429 asked for
+
+
+@dataclasses.dataclass(frozen=True)
+class Breach:
+    what: str  # "bot", "chat", "group", "pause"
+    chat: int
+    at: float
+
+
+def calls_of(record, bot):
+    """The calls of this bot in the sandbox's record that flood control counts."""
+    return [Call(r["at_ns"] / 1e9, r["chat"], r["answered_ns"] / 1e9, r["retry_after"]) for r in record
+            if r["bot"] == bot and r["call"] not in NOT_COUNTED]
+
+
+def windows(times, span):
+    """Of these (sorted): how many lie in the span that ends with each, and when that is."""
+    first = 0
+    for i, t in enumerate(times):
+        while t - times[first] >= span:
+            first += 1
+        yield i - first + 1, t
+
+
+def judge_pace(calls, starts=()):
+    """The breaches in these calls. `starts`: when the bot's program was started again. It can't know what the one before
+    had sent a moment ago, so each start may make one call more, to the bot's second and to each chat; not to a group."""
+    calls = sorted(calls, key=lambda call: call.at)
+    times = [call.at for call in calls]
+    by_chat = collections.defaultdict(list)
+    for call in calls:
+        if call.chat:
+            by_chat[call.chat].append(call.at)
+    breaches = []
+    for seconds in (1, 10):
+        breaches += [Breach("bot", 0, at) for count, at in windows(times, seconds - LATE)
+                     if count > BOT_PER_SECOND * seconds + sum(at - seconds <= start <= at for start in starts)][:1]
+    for chat, its in by_chat.items():
+        if chat < 0:
+            breaches += [Breach("group", chat, at) for count, at in windows(its, 60 - LATE) if count > GROUP_PER_MINUTE][:1]
+        level, before = 0.0, its[0]
+        for at in its:
+            level -= at - before + sum(before < start <= at for start in starts)
+            level, before = max(0.0, level) + 1, at
+            if level > CHAT_BURST + LATE:
+                breaches.append(Breach("chat", chat, at))
+                break
+    return breaches + broken_pauses(calls)
+
+
+def broken_pauses(calls):
+    """A 429 for a call to no chat is the whole bot's."""
+    breaches = []
+    for refused in calls:
+        until = refused.ended + refused.retry_after - CLOCKS
+        breaches += [Breach("pause", call.chat, call.at) for call in calls if refused.retry_after
+                     and refused.ended < call.at < until and refused.chat in (0, call.chat)][:1]
+    return breaches

@@ -2,7 +2,7 @@
 
 import unittest
 
-from checker import Message, Question, judge
+from checker import Breach, Call, Message, Question, calls_of, judge, judge_pace
 
 A, B, C = Question(1, "A!"), Question(1, "B!"), Question(2, "C!")
 GOOD = [Message(1, 10, "so A!", ("…",)), Message(1, 12, "so B!", ("…", "so")), Message(2, 10, "so C!")]
@@ -47,6 +47,66 @@ class Checker(unittest.TestCase):
         verdict = self.judge([*GOOD, Message(2, 8, "…")])
         self.assertEqual(verdict.sins, {})
         self.assertEqual([m.message_id for m in verdict.strays], [8])
+
+
+def steady(count, every, chat=lambda i: i + 1, begin=100.0):
+    return [Call(begin + i * every, chat(i)) for i in range(count)]
+
+
+class Pace(unittest.TestCase):
+    def kinds(self, calls, starts=()):
+        return [(b.what, b.chat) for b in judge_pace(calls, starts)]
+
+    def test_a_good_pace(self):
+        burst = [Call(100, 7), Call(100.1, 7), Call(100.2, 7), Call(101, 7), Call(102, 7), Call(103, 7)]
+        group = [Call(100 + i, -7) for i in range(3)] + [Call(103 + 4 * i, -7) for i in range(40)]
+        self.assertEqual(judge_pace(steady(1000, 1 / 27)), [])
+        self.assertEqual(judge_pace(burst + group), [])
+        self.assertEqual(judge_pace([]), [])
+
+    def test_calls_that_came_in_late_are_no_breach(self):
+        held_up = [Call(max(c.at, 110.2), c.chat) if 110 < c.at < 110.2 else c for c in steady(1000, 1 / 27)]
+        self.assertEqual(judge_pace(held_up), [])
+
+    def test_too_many_in_a_second(self):
+        self.assertEqual(self.kinds(steady(100, 1 / 27) + steady(15, 0.01, lambda i: 500 + i, 101)), [("bot", 0)])
+
+    def test_a_little_too_many_all_the_time(self):
+        self.assertEqual(self.kinds(steady(1000, 1 / 32)), [("bot", 0)])
+
+    def test_calls_to_no_chat_count_for_the_bot(self):
+        self.assertEqual(self.kinds(steady(40, 0.01, lambda i: 0)), [("bot", 0)])
+
+    def test_too_fast_in_a_chat(self):
+        self.assertEqual(self.kinds(steady(4, 0.05, lambda i: 7)), [("chat", 7)])
+        self.assertEqual(self.kinds(steady(30, 0.9, lambda i: 7)), [("chat", 7)])
+
+    def test_too_many_in_a_groups_minute(self):
+        self.assertEqual(self.kinds(steady(21, 2.8, lambda i: -7)), [("group", -7)])
+        self.assertEqual(self.kinds(steady(21, 2.8, lambda i: -7), starts=[101, 110]), [("group", -7)], "a start is no excuse")
+
+    def test_a_start_may_make_one_call_more(self):
+        calls = [Call(100, 7), Call(100.1, 7), Call(100.2, 7), Call(100.3, 7), Call(101.3, 7)]
+        self.assertEqual(self.kinds(calls, starts=[100.25]), [])
+        self.assertEqual(self.kinds(calls), [("chat", 7)])
+        self.assertEqual(self.kinds([*calls, Call(100.35, 7)], starts=[100.25]), [("chat", 7)])
+        second = steady(31, 0.02)
+        self.assertEqual(self.kinds(second, starts=[100.3]), [])
+        self.assertEqual(self.kinds(second + steady(31, 0.02, begin=200), starts=[100.3]), [("bot", 0)])
+        self.assertEqual(self.kinds(second + steady(1, 1, lambda i: 99, 100.31), starts=[100.3]), [("bot", 0)])
+
+    def test_a_call_in_a_pause(self):
+        refused = Call(100, 7, 100.1, 37)
+        self.assertEqual(judge_pace([refused, Call(137.1, 7), Call(120, 8)]), [])
+        self.assertEqual(judge_pace([refused, Call(136, 7)]), [Breach("pause", 7, 136)])
+        self.assertEqual(judge_pace([refused, Call(136, 7)], starts=[110]), [Breach("pause", 7, 136)], "a start ends no pause")
+        self.assertEqual(judge_pace([Call(100, 0, 100.1, 37), Call(120, 8)]), [Breach("pause", 8, 120)], "the whole bot's")
+
+    def test_what_counts_in_a_record(self):
+        row = {"bot": 1, "chat": 7, "at_ns": 2_000_000_000, "answered_ns": 3_000_000_000, "retry_after": 5, "call": "sendMessage"}
+        record = [row, {**row, "call": "getUpdates"}, {**row, "bot": 2}, {**row, "bot": 0, "call": "messages"},
+                  {**row, "call": "answerCallbackQuery", "chat": 0}]
+        self.assertEqual(calls_of(record, 1), [Call(2, 7, 3, 5), Call(2, 0, 3, 5)])
 
 
 if __name__ == "__main__":

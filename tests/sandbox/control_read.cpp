@@ -48,6 +48,7 @@ json entry_json(const Entry& entry, bool whole) {
               {"bot", entry.bot},
               {"body_bytes", entry.body_bytes},
               {"status", entry.status},
+              {"retry_after", entry.retry_after},
               {"reply_bytes", entry.reply_bytes},
               {"outcome", entry.outcome},
               {"authorized", entry.authorized}};

@@ -20,6 +20,7 @@ struct Entry {
   std::string body;
   std::size_t body_bytes = 0;
   int status = 0;
+  int retry_after = 0;  ///< seconds that a 429 asked for
   std::size_t reply_bytes = 0;
   std::string outcome;  ///< waiting, answered, streamed, gone (the client left), cut (by a fault)
   std::string call;     ///< Bot API method, or messages, responses, chat …

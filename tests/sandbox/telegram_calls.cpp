@@ -16,7 +16,8 @@ void fail_call(HttpConnection& connection, int code, std::string_view descriptio
   connection.json(code, body);
 }
 
-void fail_flood(HttpConnection& connection, int seconds) {
+void fail_flood(HttpConnection& connection, Entry* entry, int seconds) {
+  if (entry != nullptr) entry->retry_after = seconds;
   const std::string wait = std::to_string(seconds);
   fail_call(connection, 429, "Too Many Requests: retry after " + wait, "{\"retry_after\":" + wait + "}");
 }
@@ -68,7 +69,7 @@ void Call::fail(int code, std::string_view description, std::string_view paramet
 
 /// False: the fault has dealt with the call.
 bool Telegram::pass_faults(HttpConnection& connection, std::string_view method, std::int64_t chat) {
-  const Entry* entry = record_.find(connection.record_number());
+  Entry* entry = record_.find(connection.record_number());
   const Fault* fault = faults_.take(method, chat, entry == nullptr ? 0 : entry->bot);
   if (fault == nullptr) return true;
   switch (fault->kind) {
@@ -79,7 +80,7 @@ bool Telegram::pass_faults(HttpConnection& connection, std::string_view method, 
       return false;
     }
     case Fault::Kind::TooMany:
-      fail_flood(connection, fault->retry_after);
+      fail_flood(connection, entry, fault->retry_after);
       return false;
     case Fault::Kind::CloseBefore:
       connection.cut(true);
@@ -145,7 +146,7 @@ void Telegram::handle(HttpConnection& connection, const Request& request) {
   if (!readable) return fail_call(connection, 400, why);
   if (limits && method->counts) {
     if (const int wait = bot.flood.charge(chat, request.received); wait > 0)
-      return fail_flood(connection, wait);
+      return fail_flood(connection, record_.find(request.record), wait);
   }
   Call call{*this, bot, params_, connection, request, nullptr};
   if (method->needs_chat) {
