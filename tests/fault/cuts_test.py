@@ -1,20 +1,20 @@
 """A worker whose connection to the gateway is held up, one way or both, reset, or torn to single bytes."""
 
-import json
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
-from checker import Message, Question, judge  # noqa: E402
-from harness import Case, eventually, main  # noqa: E402
+from checker import Question, calls_of, history, judge, judge_pace  # noqa: E402
+from harness import USERS_TOKEN, Case, eventually, main  # noqa: E402
 from proxy import DOWN, UP, Proxy  # noqa: E402
 
 CHATS = range(7000, 7004)
 
 
 class Cuts(Case):
-    settings = {"OPENAI_BASE_URL": None, "OPENAI_API_KEY": None, "OPENAI_API": None, "KATANA_ACCESS": "open"}
+    settings = {"OPENAI_BASE_URL": None, "OPENAI_API_KEY": None, "OPENAI_API": None, "KATANA_ACCESS": "open",
+                "KATANA_TELEGRAM_LIMITS": None}
 
     def setUp(self):
         super().setUp()
@@ -38,19 +38,17 @@ class Cuts(Case):
     def wait_begun(self):
         eventually("all answers have begun", lambda: all(self.sandbox.texts(c) and self.sandbox.texts(c)[-1] != "…" for c in CHATS))
 
-    def history(self):
-        return [Message(chat, m["message_id"], None if m["deleted"] else m.get("text", ""),
-                        tuple(h.get("text", "") for h in m.get("history", [])))
-                for chat in CHATS for m in json.loads(self.sandbox.get("chat", id=chat))["messages"] if m["by_bot"]]
-
     def assert_converges(self):
         for question in self.asked:
             self.sandbox.wait_text(question.marker, chat=question.chat)
         self.ask("tokens=2 token_ms=0")
         for question in self.asked:
             self.sandbox.wait_text(question.marker, chat=question.chat)
-        verdict = judge(self.asked, self.history())
+        verdict = judge(self.asked, history(self.sandbox, CHATS))
         self.assertEqual((verdict.sins, verdict.strays), ({}, []))
+        # Whatever the worker sends anew, what is shown keeps Telegram's pace.
+        record = self.sandbox.record(brief=1)
+        self.assertEqual(judge_pace(calls_of(record, int(USERS_TOKEN.split(":")[0]))), [])
 
     def workers(self):
         return self.d.health()[1]["workers"]["claude"]

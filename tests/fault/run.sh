@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Kills gateways and workers at every named step while people ask, and judges what they saw; and cuts the store's power.
+# Kills gateways and workers at every named step while people ask, and judges what they saw; cuts the store's power; and
+# has a crowd ask at once, at Telegram's real pace.
 #
-#   tests/fault/run.sh           320 deaths and 1,000 losses of power: a few minutes
-#   tests/fault/run.sh --full    10,000 of both
+#   tests/fault/run.sh           320 deaths, 1,000 losses of power, a crowd of 240: a few minutes
+#   tests/fault/run.sh --full    10,000 of each
 set -euo pipefail
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/lib.sh
 
 case ${1:-} in
-  '') kills=(gateway:200 worker:80 both:20 frozen:20) losses=1000 ;;
-  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) losses=10000 ;;
-  --help|-h) sed -n '2,5s/^# \{0,1\}//p' "$0"; exit 0 ;;
+  '') kills=(gateway:200 worker:80 both:20 frozen:20) losses=1000 flood='' ;;
+  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) losses=10000 flood=full ;;
+  --help|-h) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
 esac
 
@@ -24,3 +25,5 @@ for victims in "${kills[@]}"; do
 done
 say "== losses of power"
 KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
+say "== Telegram's limits"
+KATANA_FLOOD=$flood python3 tests/fault/flood_test.py
