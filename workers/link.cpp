@@ -6,11 +6,13 @@ namespace katana::workers {
 
 Link::Need Link::need(Mono now, bool late) const {
   if (!said_hello_) return Need::Hello;
-  return !late && now - std::max(heard_, connected_) >= kGone ? Need::Reconnect : Need::Nothing;
+  if (!late && now - std::max(heard_, connected_) >= kGone) return Need::Reconnect;
+  return !joined_ && now - *said_hello_ >= kWelcomeWithin ? Need::Hello : Need::Nothing;
 }
 
 void Link::forget() {
-  said_hello_ = joined_ = false;
+  said_hello_.reset();
+  joined_ = false;
   credit.reset();
 }
 

@@ -19,6 +19,7 @@ namespace katana::workers {
 class Link {
  public:
   static constexpr Millis kGone{3'000};
+  static constexpr Millis kWelcomeWithin{500};  ///< then Hello is said again: one of the two may be lost
   enum class Need { Nothing, Hello, Reconnect };
 
   Link(std::string endpoint, std::unique_ptr<bus::JobClient> client, Mono now)
@@ -28,7 +29,7 @@ class Link {
   void heard(Mono now) { heard_ = now; }
   /// What this beat must do about it; `late`: this turn of the loop proves nothing.
   [[nodiscard]] Need need(Mono now, bool late) const;
-  void said_hello() { said_hello_ = true; }
+  void said_hello(Mono now) { said_hello_ = now; }
   /// There is a new connection, where nothing was said yet.
   void forget();
   /// Drops the connection for a fresh one, which has not said Hello.
@@ -50,7 +51,7 @@ class Link {
   std::string gateway_id_;
   Mono heard_;
   Mono connected_;
-  bool said_hello_ = false;
+  std::optional<Mono> said_hello_;
   bool joined_ = false;
 };
 

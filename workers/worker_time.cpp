@@ -29,7 +29,7 @@ void Worker::say_hello(Link& link) {
   hello.in_hand.reserve(entries_.size());
   for (const auto& [job_id, entry] : entries_)
     hello.in_hand.push_back(entry.ref);
-  if (link.send(hello)) link.said_hello();
+  if (link.send(hello)) link.said_hello(ports_.clock.mono());
 }
 
 void Worker::on_connected(std::size_t gateway) {
@@ -62,6 +62,7 @@ void Worker::beat() {
         break;
     }
     if (link.joined()) send_beat(gateway);
+    link.credit.reset();  // said again with each beat: a window that got lost would stay shut
   }
   for (auto& [job_id, entry] : entries_) {
     if (entry.outcome && (!entry.told || now - *entry.told >= kRepeatOutcome)) tell(entry);

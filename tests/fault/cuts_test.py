@@ -50,6 +50,9 @@ class Cuts(Case):
         record = self.sandbox.record(brief=1)
         self.assertEqual(judge_pace(calls_of(record, int(USERS_TOKEN.split(":")[0]))), [])
 
+    def jobs_begun(self):
+        return len(self.sandbox.record(call="messages", brief=1))
+
     def workers(self):
         return self.d.health()[1]["workers"]["claude"]
 
@@ -87,6 +90,17 @@ class Cuts(Case):
             eventually("it is back", lambda: self.proxy.accepted > before and self.workers() == 1)
         self.assert_converges()
         self.assertEqual(len(self.sandbox.record(call="messages")), len(self.asked), "no provider was asked twice")
+
+    def test_cut_off_for_long_under_one_job_is_no_death(self):
+        self.ask("tokens=60 token_ms=150")
+        for again in range(2):
+            self.wait_begun()
+            self.proxy.hold(UP, DOWN)
+            self.proxy.reset()
+            eventually("it is given up", lambda: self.workers() == 0 and self.gateway.log().count("is gone with") == again + 1)
+            self.proxy.heal()
+            eventually("it is given the jobs again", lambda: self.jobs_begun() == (again + 2) * len(CHATS))
+        self.assert_converges()
 
     def test_single_bytes(self):
         self.proxy.cut_to(1)

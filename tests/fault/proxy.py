@@ -82,7 +82,7 @@ class Proxy:
         self.rate = None        # bytes a second, of each direction of each connection
         self.to_reset = 0       # so many connections end with their next bytes in `reset_way`
         self.reset_way = DOWN
-        self.accepted = self.resets = 0
+        self.accepted = self.resets = self.swallowed = 0  # connections, connections, bytes
         self.ending = False
         self.changes = []
         self.lock = threading.Lock()
@@ -178,7 +178,8 @@ class Proxy:
     def _read(self, flow, now):
         data = flow.source.recv(BUFFER)
         if self.swallows:
-            flow.ended = flow.ended or not data
+            self.swallowed += len(data)
+            flow.ended = not data
             return
         if not data:
             flow.ended = True

@@ -25,5 +25,9 @@ for victims in "${kills[@]}"; do
 done
 say "== losses of power"
 KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
+say "== cuts of the ways, and every message of the bus"
+python3 tests/fault/cuts_test.py
+python3 tests/fault/ways_test.py
+python3 tests/fault/messages_test.py ${1:-}
 say "== Telegram's limits"
 KATANA_FLOOD=$flood python3 tests/fault/flood_test.py

@@ -119,6 +119,25 @@ TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
   EXPECT_TRUE(d->idle());
 }
 
+TEST_F(DispatcherTest, ARepeatedOrLatePieceIsNoGap) {
+  join("p", "w");
+  ask(1, 100);
+  const auto say = [&](std::uint32_t seq, std::string words, bool whole = false) {
+    d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = seq, .text = std::move(words), .whole = whole});
+  };
+  say(0, "One ");
+  say(0, "One ");
+  say(1, "two ");
+  say(0, "One ", true);
+  say(2, "three");
+  EXPECT_EQ(text[1], "One two three");
+  join("p-again", "w", 10, "claude", {{"job1", 1}});  // after which only a whole text is believed
+  d->on_message("p-again",
+                bus::Chunk{.job = {"job1", 1}, .seq = 2, .text = "One two three", .whole = true});
+  d->on_message("p-again", bus::Chunk{.job = {"job1", 1}, .seq = 3, .text = " four"});
+  EXPECT_EQ(text[1], "One two three four");
+}
+
 TEST_F(DispatcherTest, NeverExceedsCreditAndSharesTheLoad) {
   join("p1", "w1", 2);
   join("p2", "w2", 2);
