@@ -66,7 +66,7 @@ Result<void> Gateway::start() {
                 offer_.openai ? "on, " + offer_.default_openai_model : "off (no OPENAI_API_KEY)");
 
   auto store = open_store(service_.loop(), service_.clock(), settings_.store.reveal(), offer_.bot_user_id);
-  if (!store) return fail(with_context(store.error(), "opening the store"));
+  if (!store) return fail(store.error());
   store_ = std::move(*store);
 
   api_ = std::make_unique<telegram::HttpBotApi>(
@@ -106,7 +106,8 @@ Result<void> Gateway::start() {
                          [this] {
                            arm_poller();
                            if (poller_->polls() == 1) beat_file();  // the first sign of life at once
-                         }});
+                         },
+                     .store_trouble = [this] { return store_->trouble(); }});
 
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/gateway.sock",
@@ -188,6 +189,7 @@ void Gateway::serve() {
   }
   bus_ = std::move(*bus);
   dispatcher_->attach(*bus_);
+  look_at_the_clock();
   tick_timer_ = service_.loop().every(kTick, [this] { tick(); });
   beat_file_timer_ = service_.loop().every(kBeatFileEvery, [this] { beat_file(); });
   prune_timer_ = service_.loop().every(kPruneEvery, [this] { prune(); });

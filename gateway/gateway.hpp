@@ -62,6 +62,8 @@ class Gateway {
   void tick();
   void check_drained();
   void arm_poller();
+  void look_at_the_clock();
+  void ask_store();
   void beat_file();
   void prune();
   [[nodiscard]] std::string unhealthy_reason() const;
@@ -109,6 +111,7 @@ class Gateway {
   std::optional<Mono> last_answer_;
   Mono last_store_answer_;
   bool store_asked_ = false;
+  std::optional<Wall::duration> wall_ahead_;  ///< of monotonic time, at the last tick
   std::string last_error_;
   std::size_t dead_letters_ = 0;  ///< as the store last told
   bool draining_ = false;

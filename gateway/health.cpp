@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <fstream>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -16,6 +17,8 @@ namespace {
 /// Trouble with polling that lasts this long is told; shorter ones heal by themselves.
 constexpr Millis kPollGrace{15'000};
 constexpr Millis kStoreGrace{10'000};
+/// The wall clock was set, not just trimmed, when it moves against monotonic time by this much in a tick.
+constexpr Millis kClockSet{1'000};
 /// The heartbeat file wants a poll attempt's end this recently: the poll's timeout, its stall limit, and some
 /// air.
 constexpr Millis kPollAttemptGrace{75'000};
@@ -32,6 +35,8 @@ double seconds(Mono::duration d) {
 }  // namespace
 
 void Gateway::tick() {
+  look_at_the_clock();
+  if (store_->trouble()) ask_store();  // in trouble at every tick: its end shows at once
   dispatcher_->tick();
   counters_->queue.set(static_cast<double>(dispatcher_->waiting()));
   counters_->in_flight.set(static_cast<double>(dispatcher_->in_flight()));
@@ -55,24 +60,36 @@ void Gateway::arm_poller() {
   poll_timer_ = service_.loop().after(std::max(wait, Millis{0}), [this] { poller_->wake(); });
 }
 
+/// A clock that was set makes a liar of the heartbeat file, whose reader knows nothing but the wall clock.
+void Gateway::look_at_the_clock() {
+  const auto ahead = service_.clock().wall().time_since_epoch() - service_.clock().mono().time_since_epoch();
+  const auto before = std::exchange(wall_ahead_, ahead);
+  if (!before || std::chrono::abs(ahead - *before) < kClockSet) return;
+  logger().warn("The clock was set by {:.0f} s", seconds(ahead - *before));
+  beat_file();
+}
+
+void Gateway::ask_store() {
+  if (store_asked_) return;
+  store_asked_ = true;
+  store_->ping(Done<Nothing>{.durable = [this](const Result<Nothing>& answer) {
+    store_asked_ = false;
+    if (answer) last_store_answer_ = service_.clock().mono();
+  }});
+}
+
 /// The sign of life that `katana check-heartbeat` reads: written only while there is progress, by rename, so
 /// that no reader meets half a file. A few bytes in the page cache every 5 s: not worth a thread.
 void Gateway::beat_file() {
-  if (!store_asked_) {
-    store_asked_ = true;
-    store_->ping(Done<Nothing>{.durable = [this](const Result<Nothing>& answer) {
-      store_asked_ = false;
-      if (answer) last_store_answer_ = service_.clock().mono();
-    }});
-  }
+  ask_store();
   const Mono now = service_.clock().mono();
   const bool polled = now - poller_->last_attempt_end() <= kPollAttemptGrace;
-  const bool stored = now - last_store_answer_ <= kStoreGrace;
+  const bool stored = !store_->trouble() && now - last_store_answer_ <= kStoreGrace;
   if (!polled || !stored || settings_.heartbeat_file.empty()) return;
   const std::string part = settings_.heartbeat_file + ".new";
   {
     std::ofstream file(part, std::ios::trunc);
-    file << to_unix(service_.clock().wall()) << '\n';
+    file << to_unix(service_.clock().wall()) << std::endl;  // flushed here: a full disk shows then
     if (!file) {
       logger().error("The heartbeat file can't be written: {}; is its directory writable for this user?",
                      part);
@@ -97,6 +114,9 @@ void Gateway::prune() {
 std::string Gateway::unhealthy_reason() const {
   const Mono now = service_.clock().mono();
   if (!poller_) return "starting";
+  if (const auto trouble = store_->trouble())
+    return "nothing can be stored, and no message is taken meanwhile (Telegram keeps them): " +
+           trouble->detail;
   if (now - last_store_answer_ > kStoreGrace) {
     return "the store has not answered for " +
            std::to_string(static_cast<int>(seconds(now - last_store_answer_))) + " s";
@@ -170,7 +190,9 @@ std::string Gateway::health_json() const {
                                      : nlohmann::json(nullptr);
   j["seconds_since_last_answer"] =
       last_answer_ ? nlohmann::json(seconds(now - *last_answer_)) : nlohmann::json(nullptr);
-  j["store"] = now - last_store_answer_ <= kStoreGrace ? "ok" : "no answer";
+  const auto store_trouble = store_ ? store_->trouble() : std::nullopt;
+  j["store"] = store_trouble ? "failing" : now - last_store_answer_ <= kStoreGrace ? "ok" : "no answer";
+  j["store_trouble"] = store_trouble ? store_trouble->detail : "";
   j["workers"] = {{"claude", dispatcher_ ? dispatcher_->pool().count("claude") : 0},
                   {"openai", dispatcher_ ? dispatcher_->pool().count("openai") : 0}};
   j["jobs_waiting"] = dispatcher_ ? dispatcher_->waiting() : 0;

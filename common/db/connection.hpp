@@ -87,10 +87,16 @@ class Connection {
   /// Ends the transaction without effect, also when the database has ended it by itself. Forgets the error.
   virtual void rollback() = 0;
 
+  /// The open transaction has changed something: asked before its commit.
+  [[nodiscard]] virtual bool has_written() const = 0;
+  /// Writes something that means nothing, inside of a transaction: shows that the database can be written.
+  virtual void touch() = 0;
+
   /// Several statements, separated by semicolons: migrations.
   virtual Result<void> script(const std::string& sql) = 0;
 
-  /// Begins a copy into `path`, which must not exist; it gets mode 0600. Step it outside of transactions.
+  /// Begins a copy into `path`, which must not exist; it gets mode 0600, and its name when it is whole and
+  /// forced to the disk. Step it outside of transactions.
   virtual Result<std::unique_ptr<Copy>> copy_to(const std::string& path) = 0;
   /// Returns up to `pages` free pages to the file system; true: there are more to be returned. A part of the
   /// file stays free for what is written next.

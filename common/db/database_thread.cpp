@@ -7,19 +7,6 @@
 #include <signal.h>
 
 namespace katana::db {
-namespace {
-
-/// Runs one operation in a transaction of its own.
-void run_alone(Connection& connection, Operation& operation) {
-  connection.begin();
-  if (!connection.error()) operation.run(connection);
-  const Result<void> committed = connection.commit();
-  if (committed) return;
-  operation.fail(committed.error());
-  connection.rollback();
-}
-
-}  // namespace
 
 DatabaseThread::DatabaseThread(loop::Loop& loop, std::unique_ptr<Connection> connection)
     : loop_(loop), connection_(std::move(connection)), alive_(std::make_shared<bool>(true)) {
@@ -117,13 +104,31 @@ void DatabaseThread::run_group(std::shared_ptr<Group> group) {
       announced = i + 1;
     }
   }
-  const Result<void> committed = connection_->commit();
-  if (!committed) {
+  if (!commit()) {
     connection_->rollback();
     for (auto& operation : *group)
-      run_alone(*connection_, *operation);
+      run_alone(*operation);
   }
   conclude(std::move(group));
+}
+
+/// Runs one operation in a transaction of its own.
+void DatabaseThread::run_alone(Operation& operation) {
+  connection_->begin();
+  if (!connection_->error()) operation.run(*connection_);
+  const Result<void> committed = commit();
+  if (committed) return;
+  operation.fail(committed.error());
+  connection_->rollback();
+}
+
+/// A transaction that only read shows nothing about a full disk: it doesn't end the trouble.
+Result<void> DatabaseThread::commit() {
+  const bool wrote = connection_->has_written();
+  Result<void> committed = connection_->commit();
+  if (!committed) failure_ = committed.error();
+  if (committed && wrote) failure_.reset();
+  return committed;
 }
 
 void DatabaseThread::run_outside(std::shared_ptr<Group> group) {
@@ -146,7 +151,8 @@ void DatabaseThread::announce(const std::shared_ptr<Group>& group, std::size_t f
 
 /// Hands the whole group to the loop, which lets go of it last: what completions hold is destroyed there.
 void DatabaseThread::conclude(std::shared_ptr<Group> group) {
-  loop_.post([group = std::move(group), alive = alive_] {
+  loop_.post([this, group = std::move(group), failure = failure_, alive = alive_] {
+    if (*alive) trouble_ = failure;
     for (const auto& operation : *group) {
       if (*alive && !operation->announced) operation->applied();
       if (*alive) operation->durable();

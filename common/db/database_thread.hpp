@@ -57,6 +57,8 @@ class DatabaseThread {
   void submit(Work work, std::function<void(Result<T>&)> applied, std::function<void(Result<T>)> durable) {
     push(std::make_unique<Typed<T, Work>>(std::move(work), std::move(applied), std::move(durable)));
   }
+  /// Why the last transaction failed, if none that wrote was committed since. Loop thread.
+  [[nodiscard]] const std::optional<Error>& trouble() const { return trouble_; }
   /// The same, outside of any transaction: for work that the database refuses inside of one (copies).
   template <class T, class Work>
   void submit_outside(Work work, std::function<void(Result<T>)> durable) {
@@ -96,6 +98,8 @@ class DatabaseThread {
   void work();
   bool take(Group& group);
   void run_group(std::shared_ptr<Group> group);
+  void run_alone(Operation& operation);
+  Result<void> commit();
   void run_outside(std::shared_ptr<Group> group);
   void announce(const std::shared_ptr<Group>& group, std::size_t from, std::size_t to);
   void conclude(std::shared_ptr<Group> group);
@@ -103,6 +107,8 @@ class DatabaseThread {
   loop::Loop& loop_;
   std::unique_ptr<Connection> connection_;  // the database thread's while it runs
   std::shared_ptr<bool> alive_;             // read and written on the loop's thread only
+  std::optional<Error> trouble_;            // the loop's
+  std::optional<Error> failure_;            // the same, as the database thread knows it
   // Submitted in this turn of the loop: handed over together when it ends, or when there are kSlice of them.
   // Waking the thread for each alone cost two system calls an operation, and groups of one.
   Group gathered_;

@@ -15,26 +15,29 @@ Result<void> copy_whole(Connection& connection, const std::string& path) {
   }
 }
 
-/// A copy that is there already was made by a try that didn't end: it is the older one, and stays.
+/// A copy that is there already is of this same schema, by a try that didn't end or from before a roll-back:
+/// what is in the database now is what it was, or newer.
 Result<void> keep_copy(Connection& connection, const std::string& path) {
   std::error_code failed;
-  if (std::filesystem::exists(path, failed)) return {};
-  const std::string part = path + ".part";
-  std::filesystem::remove(part, failed);
-  if (auto copied = copy_whole(connection, part); !copied) return copied;
-  std::filesystem::rename(part, path, failed);
-  if (failed) return fail(Code::Internal, path + ": " + failed.message());
-  return {};
+  std::filesystem::remove(path, failed);
+  return copy_whole(connection, path);
 }
 
+int read_version(Connection& connection) {
+  Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");
+  return rows.next() ? rows.integer<int>(0) : 0;
+}
+
+/// Writes to a database without a schema alone: one that is newer, or not ours, stays as it is to the byte.
 Result<int> version_of(Connection& connection) {
   connection.begin();
+  const int found = read_version(connection);
+  const bool known = !connection.error();
+  connection.rollback();
+  if (known) return found;
+  connection.begin();
   connection.run("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
-  int version = 0;
-  {
-    Rows rows = connection.query("SELECT coalesce(max(version), 0) FROM schema_version");
-    if (rows.next()) version = rows.integer<int>(0);
-  }
+  const int version = read_version(connection);
   if (auto committed = connection.commit(); !committed) {
     connection.rollback();
     return fail(committed.error());
@@ -66,7 +69,7 @@ Result<int> migrate(Connection& connection, std::span<const Migration> steps, co
                                     "made before its migration");
   }
   if (*found > 0 && *found < newest && !copy_path.empty()) {
-    const std::string path = copy_path + ".before-" + std::to_string(newest);
+    const std::string path = copy_path + ".before-" + std::to_string(*found + 1);
     if (auto copied = keep_copy(connection, path); !copied) {
       return fail(with_context(copied.error(), "keeping a copy before the migration"));
     }

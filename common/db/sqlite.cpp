@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <unordered_map>
+#include <utility>
 
 #include <fcntl.h>
 #include <sqlite3.h>
@@ -32,9 +34,9 @@ std::string_view what_to_do(int code) {
     case SQLITE_LOCKED:
       return "another process holds it: end that one first, or use another state directory";
     case SQLITE_CORRUPT:
-      return "the file is damaged: keep it aside and restore a backup";
+      return "the file is damaged: stop Katana and restore a backup (katana restore)";
     case SQLITE_NOTADB:
-      return "this is no database, or a damaged one: keep it aside and restore a backup";
+      return "this is no database, or a damaged one: stop Katana and restore a backup (katana restore)";
     case SQLITE_READONLY:
     case SQLITE_PERM:
     case SQLITE_AUTH:
@@ -54,6 +56,19 @@ std::string_view what_to_do(int code) {
 
 Error system_error(const std::string& path, std::string_view doing, int number) {
   return Error{Code::Internal, path + ": " + std::string(doing) + ": " + std::strerror(number)};
+}
+
+/// Renames a file that is forced to the disk, and forces its new name there too. Nothing is replaced.
+Result<void> name_durably(const std::string& from, const std::string& to) {
+  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0)
+    return fail(system_error(to, "naming it", errno));
+  const std::string directory = std::filesystem::absolute(to).parent_path().string();
+  const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = fd >= 0 && fsync(fd) == 0;
+  const int number = errno;
+  if (fd >= 0) close(fd);
+  if (!synced) return fail(system_error(directory, "forcing it to the disk", number));
+  return {};
 }
 
 class SqliteConnection;
@@ -98,6 +113,8 @@ class SqliteConnection final : public Connection {
   void begin() override { run("BEGIN"); }
   Result<void> commit() override;
   void rollback() override;
+  bool has_written() const override { return sqlite3_txn_state(db_, "main") == SQLITE_TXN_WRITE; }
+  void touch() override;
   Result<void> script(const std::string& sql) override;
   Result<std::unique_ptr<Copy>> copy_to(const std::string& path) override;
   bool give_back(int pages) override;
@@ -117,11 +134,12 @@ class SqliteConnection final : public Connection {
     std::size_t operator()(std::string_view sql) const { return std::hash<std::string_view>{}(sql); }
   };
   std::int64_t pragma(std::string_view sql);
-  Result<void> recognise();
+  Result<void> recognise(bool whole);
 
   sqlite3* db_;
   std::string path_;
   std::optional<Error> error_;
+  std::optional<Error> damage_;  // once seen, nothing is written or read any more
   std::unordered_map<std::string, std::unique_ptr<SqliteStatement>, Hash, std::equal_to<>> statements_;
   std::int64_t page_size_ = 0;
   std::int64_t wal_bytes_ = 0;
@@ -160,9 +178,13 @@ void SqliteConnection::note(int code) {
   error_ = Error{Code::Internal, path_ + ": " + std::string(what_to_do(code)) + " (SQLite " +
                                      std::to_string(sqlite3_extended_errcode(db_)) + ": " +
                                      sqlite3_errmsg(db_) + ")"};
+  if ((code & 0xff) != SQLITE_CORRUPT && (code & 0xff) != SQLITE_NOTADB) return;
+  damage_ = error_;
+  sqlite3_db_config(db_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
 }
 
 Statement* SqliteConnection::prepare(std::string_view sql) {
+  if (!error_ && damage_) error_ = damage_;
   if (error_) return nullptr;
   if (const auto found = statements_.find(sql); found != statements_.end()) return found->second.get();
   sqlite3_stmt* raw = nullptr;
@@ -190,13 +212,20 @@ Result<void> SqliteConnection::commit() {
 }
 
 void SqliteConnection::rollback() {
-  error_.reset();
-  // A full disk or an I/O error can have ended the transaction already.
-  if (sqlite3_get_autocommit(db_) == 0) run("ROLLBACK");
+  // A full disk or an I/O error can have ended the transaction already. Not through `run`, which a damaged
+  // file stops.
+  if (sqlite3_get_autocommit(db_) == 0) sqlite3_exec(db_, "ROLLBACK", nullptr, nullptr, nullptr);
   error_.reset();
 }
 
+/// No statement that is kept: each has another number in it.
+void SqliteConnection::touch() {
+  const std::int64_t next = (pragma("PRAGMA user_version") + 1) & 0xffff;
+  (void)script("PRAGMA user_version=" + std::to_string(next));
+}
+
 Result<void> SqliteConnection::script(const std::string& sql) {
+  if (!error_ && damage_) error_ = damage_;
   if (!error_) {
     const int code = sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr);
     if (code != SQLITE_OK) note(code);
@@ -209,6 +238,7 @@ Result<void> SqliteConnection::script(const std::string& sql) {
 /// its size.
 void SqliteConnection::upkeep() {
   wal_tried_ = wal_bytes_;
+  if (damage_) return;
   if (sqlite3_wal_checkpoint_v2(db_, nullptr, SQLITE_CHECKPOINT_PASSIVE, nullptr, nullptr) == SQLITE_OK) {
     wal_bytes_ = wal_tried_ = 0;
   }
@@ -227,14 +257,21 @@ std::int64_t SqliteConnection::pragma(std::string_view sql) {
   return rows.next() ? rows.integer(0) : 0;
 }
 
-/// Refuses what isn't ours before anything is written.
-Result<void> SqliteConnection::recognise() {
+/// Refuses what isn't ours, or isn't sound, before anything is written.
+Result<void> SqliteConnection::recognise(bool whole) {
   const std::int64_t id = pragma("PRAGMA application_id");
   const std::int64_t tables = pragma("SELECT count(*) FROM sqlite_schema");
   if (error_) return fail(*error_);
   if (id != kApplicationId && (id != 0 || tables != 0)) {
     return fail(Code::Internal, path_ + ": this database belongs to another program: choose another file");
   }
+  if (!whole) return {};
+  Rows rows = query("PRAGMA quick_check(1)");
+  if (rows.next() && rows.view(0) != "ok") {
+    return fail(Code::Internal,
+                path_ + ": " + std::string(what_to_do(SQLITE_CORRUPT)) + " (" + rows.text(0) + ")");
+  }
+  if (error_) return fail(*error_);
   return {};
 }
 
@@ -248,21 +285,18 @@ Result<void> SqliteConnection::set_up(const SqliteOptions& options, std::int64_t
       !done)
     return done;
   if (size > 0) {
-    if (auto ours = recognise(); !ours) return ours;
+    if (auto ours = recognise(options.whole || size <= kCheckedAtOpen); !ours) return ours;
   }
-  // Page size and auto_vacuum take effect before the first page is written, and never after.
-  if (auto done = script("PRAGMA page_size=" + std::to_string(options.page_size) +
-                         "; PRAGMA auto_vacuum=INCREMENTAL; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-                         "PRAGMA journal_size_limit=-1; PRAGMA cache_size=-4096");
+  // Page size and auto_vacuum take effect before the first page is written. Said again, the second one
+  // writes.
+  if (size == 0) {
+    (void)script("PRAGMA page_size=" + std::to_string(options.page_size) +
+                 "; PRAGMA auto_vacuum=INCREMENTAL");
+  }
+  if (auto done = script("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA journal_size_limit=-1; "
+                         "PRAGMA cache_size=-4096");
       !done) {
     return done;
-  }
-  if (size > 0 && size <= kCheckedAtOpen) {
-    Rows rows = query("PRAGMA quick_check(1)");
-    if (rows.next() && rows.view(0) != "ok") {
-      return fail(Code::Internal,
-                  path_ + ": " + std::string(what_to_do(SQLITE_CORRUPT)) + " (" + rows.text(0) + ")");
-    }
   }
   if (pragma("PRAGMA application_id") != kApplicationId) {
     (void)script("PRAGMA application_id=" + std::to_string(kApplicationId));
@@ -282,15 +316,19 @@ Result<void> SqliteConnection::set_up(const SqliteOptions& options, std::int64_t
   return {};
 }
 
+/// A copy on its way has this behind its name; one that was broken off is taken away by the next.
+std::string part_of(const std::string& path) {
+  return path + ".part";
+}
+
 /// sqlite3_backup, step by step. It fails inside of a transaction that has written.
 class SqliteCopy final : public Copy {
  public:
   SqliteCopy(sqlite3* to, sqlite3_backup* backup, std::string path)
       : to_(to), backup_(backup), path_(std::move(path)) {}
   ~SqliteCopy() override {
-    sqlite3_backup_finish(backup_);
-    sqlite3_close_v2(to_);
-    if (!whole_) unlink(path_.c_str());
+    close_both();
+    if (!whole_) unlink(part_of(path_).c_str());
   }
   SqliteCopy(const SqliteCopy&) = delete;
   SqliteCopy& operator=(const SqliteCopy&) = delete;
@@ -298,13 +336,22 @@ class SqliteCopy final : public Copy {
   Result<bool> step() override {
     const int code = sqlite3_backup_step(backup_, kCopyPages);
     if (code == SQLITE_OK) return false;
-    whole_ = code == SQLITE_DONE;
-    if (whole_) return true;
-    return fail(Code::Internal,
-                path_ + ": " + std::string(what_to_do(code)) + " (SQLite " + std::to_string(code) + ")");
+    if (code != SQLITE_DONE) {
+      return fail(Code::Internal,
+                  path_ + ": " + std::string(what_to_do(code)) + " (SQLite " + std::to_string(code) + ")");
+    }
+    close_both();  // SQLite has forced it to the disk by now; its name has yet to follow
+    if (auto named = name_durably(part_of(path_), path_); !named) return fail(named.error());
+    whole_ = true;
+    return true;
   }
 
  private:
+  void close_both() {
+    sqlite3_backup_finish(std::exchange(backup_, nullptr));
+    sqlite3_close_v2(std::exchange(to_, nullptr));
+  }
+
   sqlite3* to_;
   sqlite3_backup* backup_;
   std::string path_;
@@ -328,14 +375,18 @@ Result<void> create_private(const std::string& path) {
 }
 
 Result<std::unique_ptr<Copy>> SqliteConnection::copy_to(const std::string& path) {
-  if (auto created = create_private(path); !created) return fail(created.error());
-  auto to = open_handle(path);
+  if (damage_) return fail(*damage_);
+  if (access(path.c_str(), F_OK) == 0)
+    return fail(Code::Rejected, path + ": there is a file of this name already; choose another one");
+  unlink(part_of(path).c_str());
+  if (auto created = create_private(part_of(path)); !created) return fail(created.error());
+  auto to = open_handle(part_of(path));
   if (!to) return fail(to.error());
   sqlite3_backup* backup = sqlite3_backup_init(*to, "main", db_, "main");
   if (backup != nullptr) return std::make_unique<SqliteCopy>(*to, backup, path);
   const std::string reason = sqlite3_errmsg(*to);
   sqlite3_close_v2(*to);
-  unlink(path.c_str());
+  unlink(part_of(path).c_str());
   return fail(Code::Internal, path + ": " + reason);
 }
 

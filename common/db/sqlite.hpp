@@ -17,6 +17,7 @@ struct SqliteOptions {
   Millis busy{2000};
   /// Of a new file. Small pages, because a transaction writes whole ones: see README.md.
   int page_size = 2048;
+  bool whole = false;  ///< read through, however large: a file up to 8 MiB is in any case
 };
 
 /// Opens or creates a SQLite database: mode 0600, its directory made with 0700; WAL, `synchronous=FULL`,

@@ -105,6 +105,7 @@ struct Service::Impl {
   ServiceState state = ServiceState::Starting;
   bool ended = false;
   int status = 0;
+  std::string why_failed;  // the last words of a start that failed, for whoever watches
   std::uint64_t seq = 0;
   std::uint64_t ticks = 0;
   Millis longest_turn{0};
@@ -159,6 +160,7 @@ int Service::Impl::run() {
   }
   if (!opened) {
     log->critical("Cannot start: {}", opened.error().detail);
+    why_failed = opened.error().detail;
     status = kExitFailed;
     hooks.stop = nullptr;  // there may be only half of what it would store
     finish();
@@ -255,6 +257,7 @@ bus::Heartbeat Service::Impl::look() {
   b.rss_bytes = vitals.rss_bytes();
   b.cpu_ms = vitals.cpu_ms();
   if (hooks.report) hooks.report(b);
+  if (!why_failed.empty()) b.last_error = why_failed;
   return b;
 }
 
@@ -319,6 +322,7 @@ void Service::stop() {
 void Service::fail(const Error& error) {
   if (impl_->ended) return;
   impl_->log->critical("Cannot go on: {}", error.detail);
+  impl_->why_failed = error.detail;
   impl_->status = kExitFailed;
   impl_->finish();
 }

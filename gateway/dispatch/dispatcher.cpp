@@ -53,7 +53,7 @@ void Dispatcher::add(Question question) {
 // ---- out: queue -> lease -> worker ----
 
 void Dispatcher::pump() {
-  if (draining_ || !bus_ || clock_.mono() < store_pause_until_) return;
+  if (draining_ || !bus_ || store_.trouble() || clock_.mono() < store_pause_until_) return;
   for (const char* provider : kProviders) {
     while (queue_.any(provider)) {
       Worker* worker = pool_.pick(provider);
@@ -192,6 +192,7 @@ void Dispatcher::look_for_missing(Mono now) {
 }
 
 void Dispatcher::retry_store() {
+  if (store_.trouble()) return;
   for (auto& [turn_id, e] : entries_) {
     if (e.unsettled) settle(e, Settlement(*e.unsettled));
     if (auto end = std::exchange(e.unqueued, std::nullopt)) requeue(e, end->ending, end->request_id);

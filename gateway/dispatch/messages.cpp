@@ -119,7 +119,8 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
   if (!e) return;
   ++progress_;
   e->listed = clock_.mono();
-  // Repeated, or late: what it says is known. A whole text that ends where we stand brings us into step again.
+  // Repeated, or late: what it says is known. A whole text that ends where we stand brings us into step
+  // again.
   if (chunk.seq + (chunk.whole ? 1 : 0) < e->next_seq) return;
   if (chunk.whole) {
     e->in_step = true;

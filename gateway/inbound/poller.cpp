@@ -65,6 +65,9 @@ void Poller::to(State state) {
 
 void Poller::poll() {
   due_.reset();
+  if (events_.store_trouble) {
+    if (const auto trouble = events_.store_trouble()) return store_fails(*trouble);
+  }
   to(State::Polling);
   // While in trouble ask with a short wait, so that recovery shows at once instead of after a quiet 50 s.
   const Seconds timeout = last_success_ && trouble_.empty() ? kPollTimeout : Seconds{0};
@@ -85,16 +88,28 @@ void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {
     return on_failure(telegram::ApiError{.error = with_context(updates.error(), "reading updates")});
   }
   if (!last_success_) logger().info("Polling started");
-  if (!trouble_.empty()) logger().info("Polling works again");
-  trouble_.clear();
-  trouble_since_.reset();
   last_success_ = clock_.mono();
   backoff_.reset();
   // A short poll succeeds by ending the other poller's; only a long one that stands shows that we are alone.
   if (waits_) conflict_backoff_.reset();
-  if (updates->empty()) return poll();
-  tell_ages(*updates, answer->told_at.value_or(clock_.wall()));
-  commit(std::move(*updates));
+  if (!updates->empty()) {
+    tell_ages(*updates, answer->told_at.value_or(clock_.wall()));
+    return commit(std::move(*updates));
+  }
+  well();
+  poll();
+}
+
+void Poller::well() {
+  if (!trouble_.empty()) logger().info("Polling works again");
+  trouble_.clear();
+  trouble_since_.reset();
+  store_backoff_.reset();
+}
+
+void Poller::store_fails(const Error& error) {
+  wait(store_backoff_.next(random_u64()),
+       "the store can't take updates (" + error.detail + "); Telegram keeps them meanwhile");
 }
 
 void Poller::commit(std::vector<Update> updates) {
@@ -103,10 +118,8 @@ void Poller::commit(std::vector<Update> updates) {
   const std::int64_t next = updates.back().update_id + 1;
   events_.accept(std::move(updates), [this, next](Result<void> committed) {
     if (state_ != State::Committing) return;
-    if (!committed) {
-      return wait(backoff_.next(random_u64()), "the store refuses updates (" + committed.error().detail +
-                                                   "); Telegram keeps them meanwhile");
-    }
+    if (!committed) return store_fails(committed.error());
+    well();
     offset_ = next;
     poll();
   });

@@ -24,6 +24,8 @@ class Poller {
   struct Events {
     std::function<void(std::vector<Update>, std::function<void(Result<void>)>)> accept;
     std::function<void()> changed;  ///< `due()` may be another now
+    /// Why nothing could be stored; unset: it could. Until then nothing is asked for. May be empty.
+    std::function<std::optional<Error>()> store_trouble{};
   };
 
   Poller(telegram::BotApi& api, const Clock& clock, Events events);
@@ -55,6 +57,8 @@ class Poller {
   void on_answer(telegram::ApiResult<telegram::RawUpdates> answer);
   void on_failure(const telegram::ApiError& error);
   void commit(std::vector<Update> updates);
+  void well();
+  void store_fails(const Error& error);
   void clear_webhook();
   void wait(Millis delay, std::string trouble);
   void to(State state);
@@ -69,6 +73,7 @@ class Poller {
   std::optional<Mono> due_;
   std::int64_t offset_ = 0;
   Backoff backoff_{Millis{500}, Millis{30'000}};
+  Backoff store_backoff_{Millis{500}, Millis{2'000}};
   Backoff conflict_backoff_{Millis{5'000}, Millis{60'000}};
   std::string trouble_;
   std::optional<Mono> trouble_since_;

@@ -9,6 +9,8 @@ namespace katana::gateway {
 namespace {
 
 constexpr std::size_t kJobKeyCharacters = 8;
+/// A quiet store is written to this often, so that a full disk is told of before the next message comes.
+constexpr Millis kTouchEvery{60'000};
 
 }  // namespace
 
@@ -18,6 +20,7 @@ SqlStore::SqlStore(loop::Loop& loop, const Clock& clock, std::unique_ptr<db::Con
       bot_id_(bot_id),
       last_turn_(highest.turn_id),
       last_reply_(highest.reply_id),
+      last_touch_(clock.mono()),
       thread_(loop, std::move(connection)) {}
 
 void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) {
@@ -262,7 +265,14 @@ void SqlStore::copy(std::shared_ptr<std::unique_ptr<db::Copy>> copy_under_way, s
 }
 
 void SqlStore::ping(Done<Nothing> done) {
-  submit<Nothing>([](db::Connection&) -> Result<Nothing> { return Nothing{}; }, std::move(done));
+  const bool touch = trouble() || clock_.mono() - last_touch_ >= kTouchEvery;
+  if (touch) last_touch_ = clock_.mono();
+  submit<Nothing>(
+      [touch](db::Connection& db) -> Result<Nothing> {
+        if (touch) db.touch();
+        return Nothing{};
+      },
+      std::move(done));
 }
 
 Result<std::unique_ptr<Store>> open_store_on(loop::Loop& loop, const Clock& clock,

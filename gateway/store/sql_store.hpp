@@ -49,6 +49,7 @@ class SqlStore final : public Store {
   void forget(std::int64_t user_id, Done<std::uint64_t> done) override;
   void backup(std::string path, Done<Nothing> done) override;
   void ping(Done<Nothing> done) override;
+  std::optional<Error> trouble() const override { return thread_.trouble(); }
 
  private:
   /// One step of a sweep; pure, because a group that fails runs it again.
@@ -64,6 +65,7 @@ class SqlStore final : public Store {
   const std::int64_t bot_id_;
   std::int64_t last_turn_;
   std::int64_t last_reply_;
+  Mono last_touch_;
   sql::Histories histories_;  // the database thread's
   db::DatabaseThread thread_;
 };

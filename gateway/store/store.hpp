@@ -310,8 +310,11 @@ class Store {
   virtual void forget(std::int64_t user_id, Done<std::uint64_t> done) = 0;
   /// A copy of the running store in a new file (0600). Small steps; work goes on in between.
   virtual void backup(std::string path, Done<Nothing> done) = 0;
-  /// Answers when the database thread does: /health asks.
+  /// Answers when the database thread does: /health asks. Writes, too, when there is trouble, and now and
+  /// then without: what can be read can't always be written.
   virtual void ping(Done<Nothing> done) = 0;
+  /// Why nothing can be stored now, and the mend; unset: all is well, as far as is known.
+  [[nodiscard]] virtual std::optional<Error> trouble() const { return {}; }
 };
 
 }  // namespace katana::gateway

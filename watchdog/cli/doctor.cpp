@@ -6,6 +6,7 @@
 
 #include "common/control/control.hpp"
 #include "watchdog/cli/check.hpp"
+#include "watchdog/cli/gateway_program.hpp"
 #include "watchdog/cli/try.hpp"
 
 namespace katana::watchdog {
@@ -50,6 +51,12 @@ void examine_processes(const config::Settings& s, Report& report) {
   }
   const auto heartbeat = check_heartbeat(s.heartbeat_file, Seconds{120}, SystemClock().wall());
   heartbeat.ok ? report.good(heartbeat.line) : report.warn(heartbeat.line);
+}
+
+void examine_store(const config::CommandLine& line, Report& report) {
+  std::string said;
+  const int status = run_gateway_program(line, {"store", "check"}, &said);
+  status == 0 ? report.good("store: " + said) : report.broken("store: " + said);
 }
 
 void examine_bot(const char* what, const telegram::BotAccess& access, Try& net, Report& report, bool users) {
@@ -136,6 +143,7 @@ int run_doctor(const config::CommandLine& line) {
   if (problems.empty()) report.good("settings");
   examine_places(*settings, report);
   examine_processes(*settings, report);
+  examine_store(line, report);
   Try net;
   examine_bot("users' bot", {settings->telegram.api_url, settings->telegram.token, settings->telegram.proxy},
               net, report, true);

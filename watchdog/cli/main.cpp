@@ -17,6 +17,7 @@
 #include "common/log/log.hpp"
 #include "watchdog/cli/check.hpp"
 #include "watchdog/cli/doctor.hpp"
+#include "watchdog/cli/gateway_program.hpp"
 #include "watchdog/cli/init.hpp"
 #include "watchdog/cli/try.hpp"
 #include "watchdog/cli/up.hpp"
@@ -38,7 +39,7 @@ struct Cli {
   config::CommandLine line{};
   std::function<int()> chosen{};
 
-  bool json = false, alert = false, admin = false, force = false;
+  bool json = false, alert = false, admin = false, force = false, replace = false;
   std::string name, file, retry, drop;
   std::vector<std::string> words;
   int threshold = 120;
@@ -109,6 +110,14 @@ int check_heartbeat_verb(const Cli& cli) {
   return out;
 }
 
+/// The gateway's program opens the store, not this one.
+int restore(const Cli& cli) {
+  const std::string file = std::filesystem::absolute(cli.name).string();
+  std::vector<std::string> words{"store", "restore", file};
+  if (cli.replace) words.emplace_back("--replace");
+  return run_gateway_program(cli.line, words, nullptr);
+}
+
 int keygen(const Cli& cli) {
   const auto made = bus::ZmqBus::make_keys(cli.name);
   if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
@@ -161,6 +170,10 @@ void add_gateway_verbs(Cli& cli) {
       ->add_option("file", cli.name, "Where to")
       ->required()
       ->type_name("FILE");
+  auto* restore_verb = cli.verb("restore", "Puts a backup in the store's place, while no gateway runs",
+                                [&] { return restore(cli); });
+  restore_verb->add_option("file", cli.name, "The backup")->required()->type_name("FILE");
+  restore_verb->add_flag("--replace", cli.replace, "Also where there is a store; that one is kept beside it");
 }
 
 void add_watch_verbs(Cli& cli) {

@@ -81,6 +81,10 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
   if (!beat.metrics.empty()) m.metrics = std::exchange(beat.metrics, {});
   m.beat = std::move(beat);
   const Event event = event_of(m.beat->state);
+  if (event == Event::Goodbye && m.state == State::Starting && !m.beat->last_error.empty()) {
+    apply(m, Event::Exited, "it can't start", now, out);  // no goodbye in good order
+    return out;
+  }
   m.said_goodbye = event == Event::Goodbye;
   if (event == Event::BeatReady && stuck(m, now)) return out;  // its tick will say so, or has said it
   apply(m, event, event == Event::Goodbye ? "it said goodbye" : "heard", now, out);

@@ -142,6 +142,34 @@ TEST_F(Threaded, DurableCarriesTheErrorOfAnOperationThatWasApplied) {
   EXPECT_EQ(count(), 1);
 }
 
+TEST_F(Threaded, TroubleLastsUntilSomethingIsWritten) {
+  EXPECT_FALSE(thread->trouble());
+  connection->failures = 2;
+  insert(1, "a");
+  run_until(loop, [&] { return seen.size() == 2; });
+  ASSERT_TRUE(thread->trouble());
+  EXPECT_EQ(thread->trouble()->detail, "the disk went away");
+  EXPECT_EQ(count(), 0);
+  EXPECT_TRUE(thread->trouble()) << "what can be read can't always be written";
+  insert(2, "b");
+  run_until(loop, [&] { return seen.size() == 4; });
+  EXPECT_FALSE(thread->trouble());
+}
+
+TEST_F(Threaded, ATouchWritesAndMeansNothing) {
+  connection->failures = 2;
+  insert(1, "a");
+  bool touched = false;
+  thread->submit<int>(
+      [](Connection& db) -> Result<int> {
+        db.touch();
+        return 0;
+      },
+      nullptr, [&](Result<int> r) { touched = r.has_value(); });
+  run_until(loop, [&] { return touched; });
+  EXPECT_FALSE(thread->trouble());
+}
+
 TEST_F(Threaded, ALongGroupIsAnnouncedInSlices) {
   auto gate = hold();
   bool late = false;

@@ -23,6 +23,8 @@ class FaultyConnection final : public Connection {
     return fail(Code::Internal, "the disk went away");
   }
   void rollback() override { real_->rollback(); }
+  bool has_written() const override { return real_->has_written(); }
+  void touch() override { real_->touch(); }
   Result<void> script(const std::string& sql) override { return real_->script(sql); }
   Result<std::unique_ptr<Copy>> copy_to(const std::string& path) override { return real_->copy_to(path); }
   bool give_back(int pages) override { return real_->give_back(pages); }

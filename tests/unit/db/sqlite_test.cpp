@@ -192,6 +192,40 @@ TEST_F(Sqlite, ADamagedFileIsRefusedAndLeftAsItIs) {
   }
 }
 
+/// Of a large file not all is read at the start, and what was read before is kept in memory.
+TEST_F(Sqlite, DamageThatShowsLaterEndsAllWriting) {
+  fill();
+  {
+    auto db = open();
+    ASSERT_TRUE(db->script("CREATE TABLE more (text TEXT)"));
+    db->begin();
+    for (int i = 0; i < 6000; ++i)
+      db->run("INSERT INTO more (text) VALUES ($1)", std::string(1900, 'x'));
+    ASSERT_TRUE(db->commit());
+  }
+  std::string bytes = read_bytes(path);
+  ASSERT_GT(bytes.size(), 9U << 20);
+  bytes.replace(4000 * 2048, 2048, std::string(2048, '\x55'));
+  write_bytes(path, bytes);
+  {
+    auto db = open();
+    ASSERT_NE(db, nullptr);
+    db->begin();
+    EXPECT_LE(number(*db, "SELECT sum(length(text)) FROM more"), 0);
+    ASSERT_TRUE(db->error());
+    EXPECT_THAT(db->error()->detail, HasSubstr("katana restore"));
+    db->rollback();
+    db->begin();
+    db->run("INSERT INTO notes (text) VALUES ('sound pages are not written either')");
+    EXPECT_FALSE(db->commit());
+    db->rollback();
+    EXPECT_FALSE(db->script("DELETE FROM notes"));
+    db->rollback();
+    EXPECT_FALSE(db->copy_to(folder.file("copy.db"))) << "no copy of what is damaged";
+  }
+  EXPECT_EQ(read_bytes(path), bytes);
+}
+
 TEST_F(Sqlite, AForeignDatabaseIsRefusedAndLeftAsItIs) {
   fill();
   {
@@ -286,8 +320,9 @@ TEST_F(Sqlite, AnUnfinishedCopyLeavesNothing) {
   auto copy = db->copy_to(to);
   ASSERT_TRUE(copy);
   EXPECT_EQ((*copy)->step(), false);
+  EXPECT_FALSE(std::filesystem::exists(to)) << "its name comes last";
   copy->reset();
-  EXPECT_FALSE(std::filesystem::exists(to));
+  EXPECT_FALSE(std::filesystem::exists(to + ".part"));
   write_bytes(to, "mine");
   EXPECT_FALSE(db->copy_to(to)) << "nothing is overwritten";
   EXPECT_EQ(read_bytes(to), "mine");
@@ -320,6 +355,28 @@ TEST_F(Sqlite, MigrationsGoForwardAndKeepACopy) {
   ASSERT_TRUE(copy);
   EXPECT_EQ(word(**copy, "SELECT text FROM notes"), "kept");
   EXPECT_EQ(number(**copy, "SELECT max(version) FROM schema_version"), 1);
+}
+
+TEST_F(Sqlite, ACopyFromBeforeARollBackGivesWayToANewOne) {
+  const Migration first[] = {kOne};
+  const Migration both[] = {kOne, kTwo};
+  {
+    auto db = open();
+    ASSERT_TRUE(migrate(*db, first, path));
+    ASSERT_TRUE(migrate(*db, both, path));
+  }
+  for (const char* name : {"", "-wal"})
+    std::filesystem::remove(path + name);
+  std::filesystem::copy_file(path + ".before-2", path);  // rolled back, and used
+  {
+    auto db = open();
+    EXPECT_EQ(migrate(*db, first, path), 1);
+    db->run("INSERT INTO notes (text) VALUES ('since')");
+    ASSERT_TRUE(migrate(*db, both, path));
+  }
+  auto copy = open_sqlite(path + ".before-2");
+  ASSERT_TRUE(copy);
+  EXPECT_EQ(word(**copy, "SELECT text FROM notes"), "since");
 }
 
 TEST_F(Sqlite, AMigrationThatFailsChangesNothing) {

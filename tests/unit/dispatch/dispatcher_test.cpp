@@ -132,8 +132,7 @@ TEST_F(DispatcherTest, ARepeatedOrLatePieceIsNoGap) {
   say(2, "three");
   EXPECT_EQ(text[1], "One two three");
   join("p-again", "w", 10, "claude", {{"job1", 1}});  // after which only a whole text is believed
-  d->on_message("p-again",
-                bus::Chunk{.job = {"job1", 1}, .seq = 2, .text = "One two three", .whole = true});
+  d->on_message("p-again", bus::Chunk{.job = {"job1", 1}, .seq = 2, .text = "One two three", .whole = true});
   d->on_message("p-again", bus::Chunk{.job = {"job1", 1}, .seq = 3, .text = " four"});
   EXPECT_EQ(text[1], "One two three four");
 }

@@ -29,6 +29,7 @@ struct PollerTest : testing::Test {
   telegram::FakeBotApi api;
   std::vector<std::function<void(Result<void>)>> commits;
   std::vector<Update> accepted;
+  std::optional<Error> store_trouble;
   Poller poller{api,
                 clock,
                 {.accept =
@@ -36,7 +37,8 @@ struct PollerTest : testing::Test {
                        accepted = std::move(batch);
                        commits.push_back(std::move(then));
                      },
-                 .changed = [] {}}};
+                 .changed = [] {},
+                 .store_trouble = [this] { return store_trouble; }}};
 
   void pass(Millis time) {
     clock.advance(time);
@@ -94,6 +96,27 @@ TEST_F(PollerTest, AsksTheSameAgainWhenTheStoreRefuses) {
   api.answer(updates({5}));
   commits.at(1)({});
   EXPECT_TRUE(poller.active());
+}
+
+TEST_F(PollerTest, AsksForNothingWhileNothingCanBeStored) {
+  poller.start();
+  api.answer(updates({5}));
+  store_trouble = Error{Code::Internal, "disk full"};
+  commits.at(0)(fail(Code::Internal, "disk full"));
+  const Mono since = *poller.trouble_since();
+  for (int i = 0; i < 20; ++i)
+    pass(Millis{2'000});
+  EXPECT_TRUE(api.polls.empty());
+  EXPECT_EQ(poller.trouble_since(), since);
+  store_trouble.reset();
+  pass(Millis{2'000});
+  ASSERT_EQ(api.polls.size(), 1u);
+  EXPECT_EQ(api.polls.front().offset, 0);
+  api.answer(updates({5}));
+  EXPECT_FALSE(poller.active()) << "that they came again isn't that they are stored";
+  commits.at(1)({});
+  EXPECT_TRUE(poller.active());
+  EXPECT_EQ(api.polls.front().offset, 6);
 }
 
 TEST_F(PollerTest, BacksOffAndRecoversFromEveryPassingFailure) {

@@ -1,4 +1,5 @@
 // What is peculiar to the store in SQLite: its file, its start, and what a failing disk or process leaves.
+#include <filesystem>
 #include <fstream>
 
 #include <gmock/gmock.h>
@@ -7,7 +8,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/db/migration.hpp"
 #include "common/db/sqlite.hpp"
+#include "gateway/store/schema.hpp"
 #include "gateway/store/sql_store.hpp"
 #include "tests/unit/db/faulty_connection.hpp"
 #include "tests/unit/store/world.hpp"
@@ -150,6 +153,75 @@ TEST_F(SqliteStore, AFullDiskFailsWhatDoesntFitAndNothingElse) {
   EXPECT_THAT(open_now->turns, SizeIs(kept)) << "what was reported durable, no more and no less";
   for (const OpenTurn& turn : open_now->turns)
     EXPECT_TRUE(durable.at(static_cast<std::size_t>(turn.turn_id) - 1));
+}
+
+/// A full disk is found by an idle gateway, and its end at once.
+TEST_F(SqliteStore, AQuietStoreIsTriedNowAndThenAndInTroubleEachTime) {
+  auto opened = db::open_sqlite(path);
+  ASSERT_TRUE(opened);
+  auto wrapped = std::make_unique<db::FaultyConnection>(std::move(*opened));
+  db::FaultyConnection* faulty = wrapped.get();
+  auto store = open_store_on(loop, clock, std::move(wrapped), World::kBot, "");
+  ASSERT_TRUE(store);
+  const auto ping = [&] {
+    return await<Nothing>(loop, [&](auto done) { (*store)->ping(done); }).has_value();
+  };
+  const auto stamp = [&] {
+    auto rows = faulty->query("PRAGMA user_version");  // the thread is at rest: nothing is asked of it
+    return rows.next() ? rows.integer(0) : -1;
+  };
+  const std::int64_t at_first = stamp();
+  EXPECT_TRUE(ping());
+  EXPECT_EQ(stamp(), at_first) << "not at each";
+  clock.advance(Millis{60'000});
+  EXPECT_TRUE(ping());
+  EXPECT_EQ(stamp(), at_first + 1);
+  EXPECT_FALSE((*store)->trouble());
+
+  faulty->failures = 4;
+  clock.advance(Millis{60'000});
+  EXPECT_FALSE(ping());
+  EXPECT_TRUE((*store)->trouble());
+  EXPECT_FALSE(ping());
+  EXPECT_TRUE(ping());
+  EXPECT_FALSE((*store)->trouble());
+}
+
+/// Rolling back is the program of before and this copy.
+TEST_F(SqliteStore, AMigrationKeepsACopyThatTheProgramOfBeforeOpens) {
+  const auto before = schema().first(1);
+  {
+    auto db = db::open_sqlite(path);
+    ASSERT_TRUE(db);
+    ASSERT_EQ(db::migrate(**db, before, path), 0);
+    (*db)->run(
+        "INSERT INTO turns (turn_id, bot_id, chat_id, user_id, previous, answered, attempt, asked_at, "
+        "settled_at, provider, model, error_code, request_id, input_tokens, output_tokens, "
+        "cache_read_tokens, cache_write_tokens, question, answer) "
+        "VALUES (7, $1, 1, 1, 0, 1, 1, 1, 2, 'claude', 'm', '', '', 1, 1, 0, 0, 'asked before', 'answered')",
+        World::kBot);
+    ASSERT_FALSE((*db)->error());
+  }
+  {
+    auto store = open();
+    ASSERT_TRUE(store) << store.error().detail;
+  }
+  const std::string copy = path + ".before-2";
+  struct stat found {};
+  ASSERT_EQ(stat(copy.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777U, 0600U);
+  EXPECT_FALSE(std::filesystem::exists(copy + ".part"));
+  auto db = db::open_sqlite(copy);
+  ASSERT_TRUE(db) << db.error().detail;
+  EXPECT_EQ(db::migrate(**db, before, copy), 1) << "the program of before opens it";
+  {
+    auto rows = (*db)->query("PRAGMA integrity_check");
+    ASSERT_TRUE(rows.next());
+    EXPECT_EQ(rows.text(0), "ok");
+  }
+  auto rows = (*db)->query("SELECT question FROM turns WHERE turn_id = 7");
+  ASSERT_TRUE(rows.next());
+  EXPECT_EQ(rows.text(0), "asked before");
 }
 
 TEST_F(SqliteStore, AnAnswerWhoseCommitFailedIsNotRemembered) {

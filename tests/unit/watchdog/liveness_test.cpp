@@ -72,6 +72,27 @@ TEST_F(RosterTest, SilenceIsLateThenDown) {
   EXPECT_EQ(changes[1].why, "no heartbeat for 3.0 s");
 }
 
+TEST_F(RosterTest, AGoodbyeOfAStartThatFailedIsNoGoodOrder) {
+  auto b = make("gateway");
+  b.state = bus::ServiceState::Starting;
+  roster.beat(b, now);
+  b.state = bus::ServiceState::Stopped;
+  auto asked_to = roster.beat(b, now);
+  ASSERT_EQ(asked_to.size(), 1u);
+  EXPECT_TRUE(asked_to[0].goodbye);
+
+  b.state = bus::ServiceState::Starting;
+  b.process_id = "another";
+  roster.beat(b, now);
+  b.state = bus::ServiceState::Stopped;
+  b.last_error = "the store is damaged";
+  const auto failed = roster.beat(b, now);
+  ASSERT_EQ(failed.size(), 1u);
+  EXPECT_EQ(failed[0].to, State::Down);
+  EXPECT_FALSE(failed[0].goodbye);
+  EXPECT_EQ(failed[0].why, "it can't start");
+}
+
 TEST_F(RosterTest, SilenceOfAProcessThatIsThereIsHung) {
   exists = true;
   pass(Millis{2'000}, {make("claude-1")});

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "common/core/clock.hpp"
+#include "common/core/result.hpp"
+
+/// A store while no gateway has it open: for `katana doctor` and `katana restore`. Blocks.
+namespace katana::gateway {
+
+struct StoreSummary {
+  std::int64_t answered = 0;  ///< questions with their answer
+  std::int64_t open = 0;      ///< questions without
+  std::int64_t members = 0;
+  std::int64_t newest_turn = 0;  ///< its id
+  Wall newest{};                 ///< when it was settled; epoch: none was
+};
+
+/// Reads the file through. An error says what is wrong and the mend; a damaged file is left as it is.
+Result<StoreSummary> examine_store(const std::string& path);
+
+/// Puts a backup in the place of the store. What is there already stays unless `replace`, and then beside it,
+/// as PATH.replaced-N. Returns what was done, in words; an error that is Rejected for the store that is there
+/// lists what would be lost.
+Result<std::string> restore_store(const std::string& backup, const std::string& path, bool replace);
+
+}  // namespace katana::gateway
