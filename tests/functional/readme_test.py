@@ -87,7 +87,6 @@ class Readme(Case):
             "build/bin/katana check-config": lambda: self.katana("check-config"),
             "build/bin/katana check-heartbeat": lambda: self.assertIn("OK: ", self.katana("check-heartbeat")),
             "katana trace ID": lambda: self.katana("trace", "--help"),  # ledger_test runs it, and the next ones
-            "katana dead-letters": lambda: self.assertIn("no dead letters", self.katana("dead-letters")),
             "katana dead-letters --retry ID": lambda: self.assertIn("--retry", self.katana("dead-letters", "--help")),
             "katana backup FILE": lambda: self.katana("backup", str(self.d.directory / "copy.db")),
             "katana restore FILE": lambda: self.assertIn("--replace", self.katana("restore", "--help")),  # restore_test
