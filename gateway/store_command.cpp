@@ -54,9 +54,10 @@ int run_store_command(int argc, const char* const* argv) {
   const std::string path = url.substr(kSqlite.size());
   if (control::ask(settings->run_dir + "/gateway.sock", {"status", {}}, Millis{2'000})) {
     if (!restores) return std::printf("%s: the running gateway has it\n", path.c_str()), 0;
-    return said({Code::Rejected,
-                 "the gateway runs, and nothing was changed; stop it first: end katana up (or: systemctl stop "
-                 "katana)"});
+    return said(
+        {Code::Rejected,
+         "the gateway runs, and nothing was changed; stop it first: end katana up (or: systemctl stop "
+         "katana)"});
   }
   if (!restores) return check(path);
   const auto done = restore_store(std::filesystem::absolute(argv[2]).string(), path, replace);

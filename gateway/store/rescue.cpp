@@ -26,7 +26,8 @@ Result<std::unique_ptr<db::Connection>> open_known(const std::string& path) {
     auto rows = (*opened)->query("SELECT coalesce(max(version), 0) FROM schema_version");
     if (rows.next()) version = rows.integer(0);
   }
-  if ((*opened)->error() || version == 0) return fail(Code::Rejected, path + ": this is no store of Katana's");
+  if ((*opened)->error() || version == 0)
+    return fail(Code::Rejected, path + ": this is no store of Katana's");
   const int newest = schema().back().version;
   if (version > newest) {
     return fail(Code::Rejected, path + " has schema " + std::to_string(version) +
@@ -45,7 +46,8 @@ Result<StoreSummary> summary_of(db::Connection& db) {
         "(SELECT count(*) FROM members), (SELECT coalesce(max(turn_id), 0) FROM turns), "
         "(SELECT coalesce(max(settled_at), 0) FROM turns)");
     if (rows.next()) {
-      out = {rows.integer(0), rows.integer(1), rows.integer(2), rows.integer(3), from_unix_ms(rows.integer(4))};
+      out = {rows.integer(0), rows.integer(1), rows.integer(2), rows.integer(3),
+             from_unix_ms(rows.integer(4))};
     }
   }
   if (db.error()) return fail(*db.error());
@@ -78,7 +80,8 @@ std::string losses(const std::string& path, const StoreSummary& backup) {
   Wall to{};
   {
     auto rows = (*there)->query(
-        "SELECT count(*), coalesce(min(settled_at), 0), coalesce(max(settled_at), 0) FROM turns WHERE turn_id > "
+        "SELECT count(*), coalesce(min(settled_at), 0), coalesce(max(settled_at), 0) FROM turns WHERE "
+        "turn_id > "
         "$1",
         backup.newest_turn);
     if (rows.next()) {
@@ -93,7 +96,8 @@ std::string losses(const std::string& path, const StoreSummary& backup) {
   }
   const auto now = summary_of(**there);
   if (!now) return "What it holds can't be told: " + now.error().detail + ".";
-  std::string out = "Lost would be what came after the backup: " + std::to_string(settled) + " settled questions";
+  std::string out =
+      "Lost would be what came after the backup: " + std::to_string(settled) + " settled questions";
   if (settled > 0) out += " (" + time_of(from) + " to " + time_of(to) + ")";
   out += ", " + std::to_string(open) + " open ones";
   const std::int64_t people = now->members - backup.members;
@@ -151,9 +155,10 @@ Result<std::string> restore_store(const std::string& backup, const std::string& 
       const std::string lost = losses(path, *held);
       for (const char* suffix : kParts)
         fs::remove(part + suffix, failed);
-      return fail(Code::Rejected, path + " is there already, and nothing was changed. " + lost +
-                                      " To put the backup in its place say --replace; the present one is kept "
-                                      "beside it");
+      return fail(Code::Rejected,
+                  path + " is there already, and nothing was changed. " + lost +
+                      " To put the backup in its place say --replace; the present one is kept "
+                      "beside it");
     }
     kept = free_name(path);
     if (auto put_aside = moved(path, kept); !put_aside) return fail(put_aside.error());
