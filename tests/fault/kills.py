@@ -1,6 +1,6 @@
 """A gateway and a worker under fire: each is killed at a named step, over and over, while people ask.
 
-    python3 kills.py [--kills N] [--fields N] [--seed N] [--victims gateway,worker,both,frozen]
+    python3 kills.py [--kills N] [--fields N] [--seed N] [--victims gateway,worker,both,frozen] [--freeze SECONDS]
 
 `frozen`: the worker isn't killed but stopped (SIGSTOP), for long enough to be given up or not, and goes on then, beside
 a second worker that took over. N kills in all, shared by some fields: deployments of their own that run side by side. Prints a table of kills by step
@@ -29,12 +29,13 @@ OPEN_AT_ONCE = 6    # questions that wait for their answers
 CHATS = 3           # of a batch
 BATCH = 60          # questions; then what was shown is judged, and other chats are asked in
 PATIENCE = 3 * LIMIT  # seconds without an answer and without a death: stuck
-FREEZE = (0.5, 8)   # seconds that a frozen worker stays so: the gateway gives it up after 3
+SHORTEST_FREEZE = 0.5  # seconds; the gateway gives a worker up after 3
 
 
 class Field:
-    def __init__(self, victims, seed):
+    def __init__(self, victims, seed, longest_freeze):
         self.victims = victims
+        self.longest_freeze = longest_freeze
         self.random = random.Random(seed)
         self.deployment = Deployment(KATANA_ACCESS="open", KATANA_GATEWAY_HTTP="off", OPENAI_BASE_URL=None,
                                      OPENAI_API_KEY=None, OPENAI_API=None, KATANA_LOG_LEVEL="warning")
@@ -80,7 +81,7 @@ class Field:
                 return False
             self.kills[("worker", self.plans["worker"][0])] += 1
             self.killed_in_batch += 1
-            self.thaw_at = time.monotonic() + self.random.uniform(*FREEZE)
+            self.thaw_at = time.monotonic() + self.random.uniform(SHORTEST_FREEZE, self.longest_freeze)
             return True
         if time.monotonic() < self.thaw_at:
             return False
@@ -204,8 +205,8 @@ class Field:
         self.deployment.close()
 
 
-def fire(victims, kills, seed):
-    field = Field(victims, seed)
+def fire(victims, kills, seed, longest_freeze):
+    field = Field(victims, seed, longest_freeze)
     try:
         field.run(kills)
         return field
@@ -224,6 +225,7 @@ def main(arguments=None):
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--fields", type=int, default=3)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--freeze", type=float, default=8, help="seconds that a frozen worker stays so at most")
     parser.add_argument("--victims", default="gateway,worker,both,frozen")
     options = parser.parse_args(arguments)
     victims = options.victims.split(",")
@@ -232,7 +234,7 @@ def main(arguments=None):
     kills, strays, asked = collections.Counter(), 0, 0
     print(f"seed {options.seed}", flush=True)
     with concurrent.futures.ThreadPoolExecutor(fields) as pool:
-        for field in pool.map(lambda job: fire(*job), jobs):
+        for field in pool.map(lambda job: fire(*job, options.freeze), jobs):
             kills += field.kills
             strays += field.strays
             asked += field.asked

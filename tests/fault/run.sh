@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills gateways and workers at every named step while people ask, and judges what they saw; cuts the store's power; and
-# has a crowd ask at once, at Telegram's real pace.
+# Kills gateways and workers at every named step while people ask, and judges what they saw; cuts the store's power and
+# the ways between processes, fills the disk, and has a crowd ask at once, at Telegram's real pace.
 #
 #   tests/fault/run.sh           320 deaths, 1,000 losses of power, a crowd of 240: a few minutes
 #   tests/fault/run.sh --full    10,000 of each
@@ -10,18 +10,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/lib.sh
 
 case ${1:-} in
-  '') kills=(gateway:200 worker:80 both:20 frozen:20) losses=1000 flood='' ;;
-  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) losses=10000 flood=full ;;
+  '') kills=(gateway:200 worker:80 both:20 frozen:20) losses=1000 flood='' outage=5 freeze=8 ;;
+  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) losses=10000 flood=full outage=30 freeze=30 ;;
   --help|-h) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
 esac
 
 install_packages deploy/packages.txt tests/packages.txt
-build fault katana-gateway katana-claude katana-sandbox fault_power_loss
+build fault katana katana-gateway katana-claude katana-openai katana-watchdog katana-sandbox fault_power_loss bad_machine
 export KATANA_BIN=$PWD/build-fault/bin PYTHONDONTWRITEBYTECODE=1
 for victims in "${kills[@]}"; do
   say "== ${victims%:*}"
-  python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 16
+  python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 16 --freeze "$freeze"
 done
 say "== losses of power"
 KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
@@ -29,5 +29,7 @@ say "== cuts of the ways, and every message of the bus"
 python3 tests/fault/cuts_test.py
 python3 tests/fault/ways_test.py
 python3 tests/fault/messages_test.py ${1:-}
+say "== a disk that is full or fails, a damaged store, clocks that jump"
+KATANA_OUTAGE=$outage python3 tests/fault/machine_test.py
 say "== Telegram's limits"
 KATANA_FLOOD=$flood python3 tests/fault/flood_test.py
