@@ -229,7 +229,7 @@ class Init(Case):
         for question, answer in (("Token (not shown):", "not a token"), ("that is no bot token", USERS_TOKEN),
                                  ("Anthropic key", KEYS[0]), ("OpenAI key", KEYS[1]), ("Alert bot's token", ALERT_TOKEN)):
             eventually(question, lambda: question in "".join(shown))
-            # Echo is off once the question that is being answered stands last.
+            # Echo is off before a question is asked.
             eventually("it waits for the answer", lambda: "".join(shown).endswith(": "))
             os.write(master, (answer + "\n").encode())
         self.assertEqual(init.wait(LIMIT), 0, "".join(shown))
