@@ -21,10 +21,7 @@ constexpr std::string_view kSystemPrompt =
     "Be clear and to the point; use Markdown where it helps (lists, code blocks with their language), no "
     "tables wider than a phone.";
 
-spdlog::logger& logger() {
-  static auto log = log::room("gateway");
-  return *log;
-}
+constexpr log::Room kLog{"gateway"};
 
 std::int64_t bot_id_of(const Secret& token) {
   return std::stoll(token.reveal().substr(0, token.reveal().find(':')));
@@ -59,11 +56,10 @@ Gateway::~Gateway() = default;
 // ---- start ----
 
 Result<void> Gateway::start() {
-  logger().info("Telegram API token loaded (masked: {})", settings_.telegram.token.masked());
-  logger().info("Claude: {}",
-                offer_.claude ? "on, " + offer_.default_claude_model : "off (no ANTHROPIC_API_KEY)");
-  logger().info("OpenAI: {}",
-                offer_.openai ? "on, " + offer_.default_openai_model : "off (no OPENAI_API_KEY)");
+  kLog.info("Telegram API token loaded (masked: {})", settings_.telegram.token.masked());
+  kLog.info("Claude: {}",
+            offer_.claude ? "on, " + offer_.default_claude_model : "off (no ANTHROPIC_API_KEY)");
+  kLog.info("OpenAI: {}", offer_.openai ? "on, " + offer_.default_openai_model : "off (no OPENAI_API_KEY)");
 
   auto store = open_store(service_.loop(), service_.clock(), settings_.store.reveal(), offer_.bot_user_id);
   if (!store) return fail(store.error());
@@ -127,7 +123,7 @@ void Gateway::recover() {
       return service_.fail(with_context(members.error(), "reading the store"));
     }
     access_.restore(std::move(*members));
-    if (!access_.has_admin()) logger().info("There is no admin yet: the first `katana allow CODE` makes one");
+    if (!access_.has_admin()) kLog.info("There is no admin yet: the first `katana allow CODE` makes one");
     store_->unfinished(Done<Unfinished>{.durable = [this](Result<Unfinished> unfinished) {
       if (!unfinished) {
         return service_.fail(with_context(unfinished.error(), "reading the store"));
@@ -140,8 +136,8 @@ void Gateway::recover() {
 
 void Gateway::restore(Unfinished unfinished) {
   if (!unfinished.turns.empty() || !unfinished.replies.empty()) {
-    logger().info("Going on with {} unfinished answers and {} undelivered replies", unfinished.turns.size(),
-                  unfinished.replies.size());
+    kLog.info("Going on with {} unfinished answers and {} undelivered replies", unfinished.turns.size(),
+              unfinished.replies.size());
   }
   for (const Pause& p : unfinished.pauses)
     outbox_->pause(p.chat_id, p.left);
@@ -183,7 +179,7 @@ void Gateway::serve() {
                                bus::Message message) { dispatcher_->on_message(peer, std::move(message)); },
           .on_drained = {},
           .on_malformed = [](const bus::PeerId&,
-                             const Error& error) { logger().error("bus: {}", error.detail); }});
+                             const Error& error) { kLog.error("bus: {}", error.detail); }});
   if (!bus) {
     return service_.fail(with_context(bus.error(), "opening the job bus"));
   }
@@ -210,9 +206,8 @@ void Gateway::introduce() {
     offer_.bot_username = me->username;
     offer_.bot_name = me->first_name;
     if (!draining_) poller_->start();
-    logger().info(
-        "This is @{} ({}); group privacy is {}", me->username, me->id,
-        me->can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
+    kLog.info("This is @{} ({}); group privacy is {}", me->username, me->id,
+              me->can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
     std::vector<std::pair<std::string, std::string>> commands{{"new", "Start over"},
                                                               {"model", "See or choose the model"},
                                                               {"stop", "Stop the answer"},
@@ -222,7 +217,7 @@ void Gateway::introduce() {
                       {{"claude", "Let Claude answer"}, {"openai", "Let OpenAI answer"}});
     }
     introduce_call_ = api_->set_commands(commands, [](telegram::ApiResult<bool> done) {
-      if (!done) logger().warn("The list of commands could not be set: {}", done.error().error.detail);
+      if (!done) kLog.warn("The list of commands could not be set: {}", done.error().error.detail);
     });
   });
 }

@@ -23,10 +23,7 @@ constexpr Millis kClockSet{1'000};
 /// air.
 constexpr Millis kPollAttemptGrace{75'000};
 
-spdlog::logger& logger() {
-  static auto log = log::room("gateway");
-  return *log;
-}
+constexpr log::Room kLog{"gateway"};
 
 double seconds(Mono::duration d) {
   return std::chrono::duration<double>(d).count();
@@ -65,7 +62,7 @@ void Gateway::look_at_the_clock() {
   const auto ahead = service_.clock().wall().time_since_epoch() - service_.clock().mono().time_since_epoch();
   const auto before = std::exchange(wall_ahead_, ahead);
   if (!before || std::chrono::abs(ahead - *before) < kClockSet) return;
-  logger().warn("The clock was set by {:.0f} s", seconds(ahead - *before));
+  kLog.warn("The clock was set by {:.0f} s", seconds(ahead - *before));
   beat_file();
 }
 
@@ -91,22 +88,21 @@ void Gateway::beat_file() {
     std::ofstream file(part, std::ios::trunc);
     file << to_unix(service_.clock().wall()) << std::endl;  // flushed here: a full disk shows then
     if (!file) {
-      logger().error("The heartbeat file can't be written: {}; is its directory writable for this user?",
-                     part);
+      kLog.error("The heartbeat file can't be written: {}; is its directory writable for this user?", part);
       return;
     }
   }
   ::chmod(part.c_str(), 0644);
   if (std::rename(part.c_str(), settings_.heartbeat_file.c_str()) != 0) {
-    logger().error("The heartbeat file can't be put in place: {}", settings_.heartbeat_file);
+    kLog.error("The heartbeat file can't be put in place: {}", settings_.heartbeat_file);
   }
 }
 
 void Gateway::prune() {
   store_->prune(service_.clock().wall(), settings_.retention,
                 Done<std::uint64_t>{.durable = [this](Result<std::uint64_t> n) {
-                  if (n && *n > 0) logger().info("Retention: {} rows removed", *n);
-                  if (!n) logger().error("Retention: {}", n.error().detail);
+                  if (n && *n > 0) kLog.info("Retention: {} rows removed", *n);
+                  if (!n) kLog.error("Retention: {}", n.error().detail);
                   count_dead_letters();
                 }});
 }
@@ -131,11 +127,11 @@ std::string Gateway::unhealthy_reason() const {
 
 void Gateway::drain() {
   draining_ = true;
-  logger().info("Stopping: polling ends");
+  kLog.info("Stopping: polling ends");
   poller_->stop();
   dispatcher_->drain();
-  logger().info("Stopping: {} answers are being written, {} questions wait and stay in the store",
-                dispatcher_->in_hand(), dispatcher_->waiting());
+  kLog.info("Stopping: {} answers are being written, {} questions wait and stay in the store",
+            dispatcher_->in_hand(), dispatcher_->waiting());
   check_drained();
 }
 
@@ -158,11 +154,11 @@ void Gateway::stop() {
   poller_.reset();
   inbox_.reset();
   store_.reset();  // drains what it was given
-  logger().info("Stopping: the store is closed");
+  kLog.info("Stopping: the store is closed");
 }
 
 void Gateway::reload() {
-  logger().info("Reload: polling and sending are tried again");
+  kLog.info("Reload: polling and sending are tried again");
   if (poller_) poller_->retry_now();
   if (outbox_) outbox_->resume();
 }

@@ -159,20 +159,20 @@ void Gateway::control_dead_letters(const control::Request& request,
 
 void Gateway::retry_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply) {
   if (draining_) return reply({1, "The gateway is stopping; try again when it is back."});
-  store_->retry_dead_letter(
-      turn_id, Done<OpenTurn>{.durable = [this, turn_id, reply](Result<OpenTurn> turn) {
-        if (!turn) return reply({1, turn.error().detail});
-        log::room("operator")->info("Dead letter {} is asked again as job {}", turn_id, turn->job.job_id);
-        reply({0, "Asked again, as " + std::to_string(turn->turn_id) + "."});
-        take_up(std::move(*turn), false);
-        count_dead_letters();
-      }});
+  store_->retry_dead_letter(turn_id, Done<OpenTurn>{.durable = [this, turn_id, reply](Result<OpenTurn> turn) {
+                              if (!turn) return reply({1, turn.error().detail});
+                              log::Room{"operator"}.info("Dead letter {} is asked again as job {}", turn_id,
+                                                         turn->job.job_id);
+                              reply({0, "Asked again, as " + std::to_string(turn->turn_id) + "."});
+                              take_up(std::move(*turn), false);
+                              count_dead_letters();
+                            }});
 }
 
 void Gateway::drop_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply) {
   store_->drop_dead_letter(turn_id, Done<Nothing>{.durable = [this, turn_id, reply](Result<Nothing> done) {
                              if (!done) return reply({1, done.error().detail});
-                             log::room("operator")->info("Dead letter {} is dropped", turn_id);
+                             log::Room{"operator"}.info("Dead letter {} is dropped", turn_id);
                              reply({0, "Dropped."});
                              count_dead_letters();
                            }});

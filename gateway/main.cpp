@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
         auto models = config::shipped_models_path().and_then(
             [&](const std::string& shipped) { return config::load_models(shipped, settings.models_file); });
         if (models) return gateway::run(settings, std::move(*models));
-        log::room("settings")->critical("KATANA_MODELS: {}", models.error().detail);
+        log::Room{"settings"}.critical("KATANA_MODELS: {}", models.error().detail);
         return 2;
       });
 }

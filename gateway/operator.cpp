@@ -69,7 +69,7 @@ void Gateway::control_allow(const control::Request& request, const control::Cont
         std::string text =
             "User " + std::to_string(member.user_id) + " is let in" + (admin ? " as an admin." : ".");
         if (first) text += " There was no admin yet, so this user is the first one.";
-        log::room("operator")->info("{}", text);
+        log::Room{"operator"}.info("{}", text);
         reply({0, text});
         const ChatKey chat{member.user_id, 0};  // a private chat has its user's id
         Reply welcome{.text = phrases::paired(admin)};

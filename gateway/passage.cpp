@@ -10,10 +10,7 @@
 namespace katana::gateway {
 namespace {
 
-spdlog::logger& logger() {
-  static auto log = log::room("gateway");
-  return *log;
-}
+constexpr log::Room kLog{"gateway"};
 
 double seconds(Mono::duration d) {
   return std::chrono::duration<double>(d).count();
@@ -37,7 +34,7 @@ InboxEvents Gateway::inbox_events() {
       .on_again =
           [this](std::int64_t id) {
             if (!outbox_->again(id))
-              logger().info("A button asks for message {} again, which nothing is known of", id);
+              kLog.info("A button asks for message {} again, which nothing is known of", id);
           },
       .on_stop =
           [this](ChatKey chat) {
@@ -47,8 +44,7 @@ InboxEvents Gateway::inbox_events() {
                                 if (id) outbox_->reply(chat, *id, Reply{.text = phrases::nothing_to_stop()});
                               }});
           },
-      .on_chat_gone =
-          [](std::int64_t chat) { logger().info("Chat {}: the bot was removed or blocked", chat); },
+      .on_chat_gone = [](std::int64_t chat) { kLog.info("Chat {}: the bot was removed or blocked", chat); },
       .on_ignored = [this](const std::string& why) { counters_->ignored(why); },
       .on_duplicate = [this] { counters_->duplicates.add(); },
       .on_released =
@@ -121,22 +117,22 @@ DispatchEvents Gateway::dispatch_events() {
                            std::string text) { outbox_->finish(turn, FinalText{.text = std::move(text)}); },
       .on_result =
           [](const bus::JobResult& r, const std::string& provider) {
-            logger().info("Job {}: answered by {} ({}), {} characters, {} + {} tokens, {} ms", r.job.job_id,
-                          provider, r.model, r.text.size(), r.usage.input_tokens, r.usage.output_tokens,
-                          r.upstream_ms);
+            kLog.info("Job {}: answered by {} ({}), {} characters, {} + {} tokens, {} ms", r.job.job_id,
+                      provider, r.model, r.text.size(), r.usage.input_tokens, r.usage.output_tokens,
+                      r.upstream_ms);
           },
       .on_failure =
           [this](const bus::JobFailed& f, const std::string& provider) {
             counters_->failed(to_string(f.error.code));
             if (f.error.code == Code::Cancelled)
-              return logger().info("Job {}: stopped by its user", f.job.job_id);
+              return kLog.info("Job {}: stopped by its user", f.job.job_id);
             last_error_ = provider + ": " + std::string(to_string(f.error.code));
-            logger().error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
-                           f.error.detail);
+            kLog.error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
+                       f.error.detail);
           },
       .on_dead =
           [this](const std::string& job_id) {
-            logger().error("Job {}: among the dead letters; see katana dead-letters", job_id);
+            kLog.error("Job {}: among the dead letters; see katana dead-letters", job_id);
             count_dead_letters();
           },
       .blob = {}};
@@ -149,13 +145,13 @@ OutboxEvents Gateway::outbox_events() {
       .on_first_text = {},
       .on_reply_done = [this](std::int64_t, const std::string&) { check_drained(); },
       .on_chat_gone =
-          [](std::int64_t chat) { logger().info("Chat {}: nothing can be sent there any more", chat); },
-      .on_migrated = [](std::int64_t from, std::int64_t to) { logger().info("Chat {} is now {}", from, to); },
+          [](std::int64_t chat) { kLog.info("Chat {}: nothing can be sent there any more", chat); },
+      .on_migrated = [](std::int64_t from, std::int64_t to) { kLog.info("Chat {} is now {}", from, to); },
       .on_error =
           [this](const Error& error, std::string_view doing) {
             counters_->telegram_errors.add();
             last_error_ = std::string(doing) + ": " + std::string(to_string(error.code));
-            logger().warn("Telegram, {}: {}: {}", doing, to_string(error.code), error.detail);
+            kLog.warn("Telegram, {}: {}: {}", doing, to_string(error.code), error.detail);
           }};
 }
 
@@ -168,7 +164,7 @@ void Gateway::on_delivered(std::int64_t turn_id, const std::string& abandoned) {
     if (asked) counters_->answer_seconds.observe(seconds(*last_answer_ - asked.mapped()));
   } else {
     counters_->abandoned.add();
-    logger().warn("Turn {}: its answer could not be shown: {}", turn_id, abandoned);
+    kLog.warn("Turn {}: its answer could not be shown: {}", turn_id, abandoned);
   }
   check_drained();
 }

@@ -22,10 +22,7 @@ constexpr Millis kLastWords{1'000};     // for notices that are being sent while
 constexpr Millis kOrphanLimit{25'000};  // the drain of a process (20 s), and its last words
 constexpr std::size_t kMaxIncidentFile = 1 << 20;
 
-std::shared_ptr<spdlog::logger> log() {
-  static const auto logger = log::room("watchdog");
-  return logger;
-}
+constexpr log::Room kLog{"watchdog"};
 
 std::string host_name() {
   char name[256] = {};
@@ -163,10 +160,10 @@ Result<void> Watchdog::open_deliveries() {
                                                      std::move(channel), directory_ + "/spool/" + name,
                                                      std::move(events)));
     if (auto loaded = deliveries_.back()->load(); !loaded) return loaded;
-    log()->info("alerts go out by {}", name);
+    kLog.info("alerts go out by {}", name);
   }
   if (deliveries_.empty())
-    log()->warn(
+    kLog.warn(
         "nobody will be told: no alert channel is set (TELEGRAM_ALERT_BOT_TOKEN, SMTP_URL, ALERT_COMMAND, "
         "ALERT_WEBHOOK_URL)");
   return {};
@@ -178,11 +175,11 @@ void Watchdog::restore_incidents() {
   const auto restored = read_whole(path, kMaxIncidentFile).and_then([this](const std::string& s) {
     return book_->restore(s, now());
   });
-  if (!restored) return log()->error("open incidents of the last run are lost: {}", restored.error().detail);
+  if (!restored) return kLog.error("open incidents of the last run are lost: {}", restored.error().detail);
   std::vector<std::string> moot;
   for (const auto& [key, incident] : book_->open_incidents()) {
     const Report& report = incident.report;
-    log()->info("still open from the last run: {}", report.title);
+    kLog.info("still open from the last run: {}", report.title);
     if (report.component != "channel") continue;
     const auto it = std::find_if(deliveries_.begin(), deliveries_.end(),
                                  [&report](const auto& d) { return d->name() == report.where; });
@@ -200,7 +197,7 @@ Result<void> Watchdog::open_doors() {
       service_.bus().serve_heartbeats(settings_.watch, [this](const bus::Heartbeat& b) { heard(b); });
   if (!heartbeats) return fail(with_context(heartbeats.error(), "KATANA_WATCH"));
   heartbeats_ = std::move(*heartbeats);
-  if (!settings_.watchdog_http.empty()) log()->info("Status page: http://{}/", settings_.watchdog_http);
+  if (!settings_.watchdog_http.empty()) kLog.info("Status page: http://{}/", settings_.watchdog_http);
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/watchdog.sock",
       [this](const control::Request& request, control::ControlServer::Reply reply) {
@@ -247,7 +244,7 @@ void Watchdog::tick() {
 void Watchdog::apply(const Roster::Changes& changes) {
   for (const auto& change : changes) {
     const bool bad = change.to == State::Down || change.to == State::Hung;
-    log()->log(bad && !stopping_ ? spdlog::level::warn : spdlog::level::info, "{}: {} -> {}: {}",
+    kLog.write(bad && !stopping_ ? log::Level::Warning : log::Level::Info, "{}: {} -> {}: {}",
                change.instance, to_string(change.from), to_string(change.to), change.why);
     if (stopping_) continue;
     judge_->changed(change, now());
@@ -266,14 +263,14 @@ void Watchdog::settle() {
   disk_->run(
       [path = directory_ + "/incidents.json", all = book_->dump()] { return write_durably(path, all); },
       [](const Result<void>& r) {
-        if (!r) log()->error("open incidents aren't kept: {}", r.error().detail);
+        if (!r) kLog.error("open incidents aren't kept: {}", r.error().detail);
       });
   site_->publish();
 }
 
 void Watchdog::notify(const Notice& notice) {
-  log()->log(notice.kind == NoticeKind::Resolved ? spdlog::level::info : spdlog::level::warn,
-             "incident {}: {}", notice.incident, subject(notice));
+  kLog.write(notice.kind == NoticeKind::Resolved ? log::Level::Info : log::Level::Warning, "incident {}: {}",
+             notice.incident, subject(notice));
   for (auto& d : deliveries_)
     if (d->name() != notice.except) d->accept(notice);
 }
@@ -311,7 +308,7 @@ void Watchdog::child_exited(const Exited& exited) {
     judge_->refused(supervisor_->component_of(exited.name), exited.name, exited.line, now());
   apply(roster_->exited(exited.name, exited.pid, exited.ending, mono));
   if (run == Run::Off) {
-    log()->info("{} has nothing to do and stays off", exited.name);
+    kLog.info("{} has nothing to do and stays off", exited.name);
     judge_->off(exited.name, now());
   }
 }
@@ -320,7 +317,7 @@ void Watchdog::child_exited(const Exited& exited) {
 /// children: we stop them, and ourselves.
 void Watchdog::parent_gone() {
   if (service_.state() == bus::ServiceState::Draining) return;
-  log()->error("the parent has died; stopping everything");
+  kLog.error("the parent has died; stopping everything");
   stopping_ = true;
   orphaned_ = service_.clock().mono();
   for (const auto& [name, child] : children_)

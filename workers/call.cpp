@@ -18,10 +18,7 @@ constexpr Millis kRefusedKeyRests{60'000};
 constexpr Millis kLimitedKeyRests{10'000};
 constexpr Millis kHoldWhenBusy{1'000};
 
-spdlog::logger& logger() {
-  static auto log = log::room("provider");
-  return *log;
-}
+constexpr log::Room kLog{"provider"};
 
 double seconds(Millis ms) {
   return static_cast<double>(ms.count()) / 1000.0;
@@ -95,8 +92,8 @@ void Call::ask() {
   parser_.reset();
   decoder_ = means_.provider.decoder();
   last_byte_ = last_work_ = means_.clock.mono();
-  logger().debug("{} {}: job {} attempt {} asks", means_.provider.name(), job_.model, job_.job.job_id,
-                 job_.job.attempt);
+  kLog.debug("{} {}: job {} attempt {} asks", means_.provider.name(), job_.model, job_.job.job_id,
+             job_.job.attempt);
   http_ = means_.http.start(
       std::move(*request), {.on_head = [this](const net::HttpHead& head) { on_head(head); },
                             .on_data = [this](std::string_view bytes) { on_data(bytes); },
@@ -185,8 +182,8 @@ void Call::on_done(Result<net::HttpResponse> done) {
   hide_key(refusal_, means_.keys.at(key_));  // whole: what is quoted of it may be cut within the key
   if (lessons_ < kLessons && means_.provider.learn(done->head, refusal_)) {
     ++lessons_;
-    logger().info("{}: the server doesn't know a field of the request; asking in its older form",
-                  means_.provider.name());
+    kLog.info("{}: the server doesn't know a field of the request; asking in its older form",
+              means_.provider.name());
     return ask();
   }
   failed(means_.provider.refusal(done->head, refusal_, means_.clock.wall()));
@@ -208,15 +205,15 @@ void Call::failed(Failure failure) {
   if (!answer_.text.empty()) return end(std::move(error));
   if (other_key) {
     ++key_changes_;
-    logger().warn("{}: key {} is refused ({}); the next one is used", means_.provider.name(),
-                  means_.keys.at(key_).masked(), error.detail);
+    kLog.warn("{}: key {} is refused ({}); the next one is used", means_.provider.name(),
+              means_.keys.at(key_).masked(), error.detail);
     return ask();
   }
   if (!failure.retry || backoff_.tries() >= kRetries) return end(std::move(error));
   const Millis wait = std::max(backoff_.next(random_u64()), error.retry_after.value_or(Millis{0}));
   if (wait > kLongestPause || now + wait >= deadline_) return end(std::move(error));
-  logger().info("{}: job {} is asked again in {:.1f} s: {}", means_.provider.name(), job_.job.job_id,
-                seconds(wait), error.detail);
+  kLog.info("{}: job {} is asked again in {:.1f} s: {}", means_.provider.name(), job_.job.job_id,
+            seconds(wait), error.detail);
   state_ = State::Pausing;
   resume_at_ = now + wait;
 }
@@ -288,18 +285,18 @@ void Call::write_log() const {
   const double first = first_text_ ? seconds(std::chrono::duration_cast<Millis>(*first_text_ - began_)) : 0;
   const std::string_view prompt = excerpt_;
   if (!failure_) {
-    logger().info(
+    kLog.info(
         "{} {} answered job {} in {:.2f} s (first text {:.2f} s), tokens {} in {} out, request {}: \"{}\"",
         means_.provider.name(), job_.model, job_.job.job_id, seconds(took()), first,
         answer_.usage.input_tokens, answer_.usage.output_tokens, request_id_, prompt);
     return;
   }
-  logger().log(failure_->code == Code::Cancelled ? spdlog::level::info : spdlog::level::err,
-               "{} {} gave no answer to job {} after {:.2f} s and {} retries: {}: {}; tokens {} in {} out, "
-               "request {}: \"{}\"",
-               means_.provider.name(), job_.model, job_.job.job_id, seconds(took()), backoff_.tries(),
-               to_string(failure_->code), failure_->detail, answer_.usage.input_tokens,
-               answer_.usage.output_tokens, request_id_, prompt);
+  kLog.write(failure_->code == Code::Cancelled ? log::Level::Info : log::Level::Error,
+             "{} {} gave no answer to job {} after {:.2f} s and {} retries: {}: {}; tokens {} in {} out, "
+             "request {}: \"{}\"",
+             means_.provider.name(), job_.model, job_.job.job_id, seconds(took()), backoff_.tries(),
+             to_string(failure_->code), failure_->detail, answer_.usage.input_tokens,
+             answer_.usage.output_tokens, request_id_, prompt);
 }
 
 }  // namespace katana::workers

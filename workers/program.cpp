@@ -14,6 +14,8 @@
 namespace katana::workers {
 namespace {
 
+constexpr log::Room kLog{"worker"};
+
 double seconds(Millis ms) {
   return static_cast<double>(ms.count()) / 1000.0;
 }
@@ -94,9 +96,9 @@ class Process {
  private:
   Result<void> start() {
     for (const Secret& key : account_.keys)
-      logger_->info("{} API key loaded (masked: {})", program_.label, key.masked());
-    if (account_.keys.empty()) logger_->info("No API key: the server at {} asks for none", account_.base_url);
-    logger_->info("Answers come from {}; up to {} jobs at once", account_.base_url, settings_.worker_jobs);
+      kLog.info("{} API key loaded (masked: {})", program_.label, key.masked());
+    if (account_.keys.empty()) kLog.info("No API key: the server at {} asks for none", account_.base_url);
+    kLog.info("Answers come from {}; up to {} jobs at once", account_.base_url, settings_.worker_jobs);
     Worker::Options options{.worker_id = service_.process_id(),
                             .build = KATANA_VERSION,
                             .keys = account_.keys,
@@ -120,11 +122,11 @@ class Process {
                [this, gateway](bus::Message message) { worker_->on_message(gateway, std::move(message)); },
            .on_malformed =
                [this, endpoint](const Error& error) {
-                 logger_->error("a message from the gateway at {} was dropped: {}", endpoint, error.detail);
+                 kLog.error("a message from the gateway at {} was dropped: {}", endpoint, error.detail);
                },
            .on_connected = [this, gateway] { worker_->on_connected(gateway); }});
       if (!client) return fail(with_context(client.error(), "connecting to the gateway at " + endpoint));
-      logger_->info("Connecting to the gateway at {}", endpoint);
+      kLog.info("Connecting to the gateway at {}", endpoint);
       worker_->add_gateway(endpoint, std::move(*client));
     }
     beat_ = service_.loop().every(Worker::kBeat, [this] { worker_->beat(); });
@@ -141,7 +143,7 @@ class Process {
 
   void drain() {
     if (!worker_) return service_.drained();
-    logger_->info("Stopping: no new jobs; {} in hand may end", worker_->in_hand());
+    kLog.info("Stopping: no new jobs; {} in hand may end", worker_->in_hand());
     worker_->drain();
   }
 
@@ -150,9 +152,9 @@ class Process {
     beat_.reset();
     if (!worker_) return;
     if (worker_->in_hand() > 0)
-      logger_->warn("Stopping with {} jobs in hand; others will do them", worker_->in_hand());
+      kLog.warn("Stopping with {} jobs in hand; others will do them", worker_->in_hand());
     worker_->leave();
-    logger_->info("Left the gateway");
+    kLog.info("Left the gateway");
   }
 
   void report(bus::Heartbeat& beat) {
@@ -164,19 +166,18 @@ class Process {
   /// The keys may have changed in their files.
   void reload() {
     const auto fresh = config::load(program_.kind, line_);
-    if (!fresh) return logger_->error("The settings were not read again: {}", fresh.error().detail);
+    if (!fresh) return kLog.error("The settings were not read again: {}", fresh.error().detail);
     const config::Provider& account = (*fresh).*program_.account;
     for (const Secret& key : account.keys)
       log::hide(key.reveal());
     worker_->set_keys(account.keys);
-    logger_->info("{} keys read again", account.keys.size());
+    kLog.info("{} keys read again", account.keys.size());
   }
 
   const config::Settings& settings_;
   const config::CommandLine& line_;
   const ProviderProgram& program_;
   const config::Provider& account_;
-  std::shared_ptr<spdlog::logger> logger_ = log::room("worker");
   service::Service service_;
   std::unique_ptr<Provider> provider_;
   CallMetrics metrics_;
@@ -193,15 +194,14 @@ int run(int argc, const char* const* argv, const ProviderProgram& program) {
                 std::string("Answers jobs of the Katana gateway with ") + program.label + "."},
       .kind = program.kind,
       .component = program.component};
-  return service::run_program(argc, argv, info,
-                              [&](const config::Settings& settings, const config::CommandLine& line) {
-                                if (!(settings.*program.account).on) {
-                                  log::room("worker")->info("{} is off: {} is not set. Nothing to do here",
-                                                            program.label, program.key_setting);
-                                  return 0;
-                                }
-                                return Process(settings, line, program).run();
-                              });
+  return service::run_program(
+      argc, argv, info, [&](const config::Settings& settings, const config::CommandLine& line) {
+        if (!(settings.*program.account).on) {
+          kLog.info("{} is off: {} is not set. Nothing to do here", program.label, program.key_setting);
+          return 0;
+        }
+        return Process(settings, line, program).run();
+      });
 }
 
 }  // namespace katana::workers

@@ -12,10 +12,7 @@ namespace {
 /// A window that shrinks crosses with jobs that are under way; what exceeds it this many times is refused.
 constexpr std::size_t kPatience = 4;
 
-spdlog::logger& logger() {
-  static auto log = log::room("worker");
-  return *log;
-}
+constexpr log::Room kLog{"worker"};
 
 }  // namespace
 
@@ -59,13 +56,13 @@ void Worker::on_message(std::size_t gateway, bus::Message message) {
 void Worker::on(std::size_t gateway, bus::Welcome welcome) {
   Link& link = *links_[gateway];
   if (welcome.protocol < bus::kProtocolVersion) {
-    logger().error("the gateway at {} speaks version {} of the protocol, this worker {}: update it",
-                   link.endpoint(), welcome.protocol, bus::kProtocolVersion);
+    kLog.error("the gateway at {} speaks version {} of the protocol, this worker {}: update it",
+               link.endpoint(), welcome.protocol, bus::kProtocolVersion);
     return;
   }
   if (!link.joined() || link.gateway_id() != welcome.gateway_id) {
-    logger().info("Joined the gateway {} at {}: it adopts {} jobs, drops {}", welcome.gateway_id,
-                  link.endpoint(), welcome.adopted.size(), welcome.unwanted.size());
+    kLog.info("Joined the gateway {} at {}: it adopts {} jobs, drops {}", welcome.gateway_id, link.endpoint(),
+              welcome.adopted.size(), welcome.unwanted.size());
   }
   link.welcome(std::move(welcome.gateway_id));
   for (const bus::JobRef& ref : welcome.adopted) {
@@ -165,7 +162,7 @@ void Worker::on(std::size_t, const bus::BlobPart& part) {
 
 /// Said once: should it be lost, the gateway misses the job in our beats.
 void Worker::refuse(std::size_t gateway, const bus::JobRef& ref, Error error) {
-  logger().info("job {} attempt {} is refused: {}", ref.job_id, ref.attempt, error.detail);
+  kLog.info("job {} attempt {} is refused: {}", ref.job_id, ref.attempt, error.detail);
   (void)links_[gateway]->send(bus::JobFailed{.job = ref, .error = std::move(error)});
 }
 
@@ -230,7 +227,7 @@ void Worker::on_hold(Millis wait) {
   const Mono until = ports_.clock.mono() + std::min(wait, kLongestHold);
   if (until <= hold_until_) return;
   hold_until_ = until;
-  logger().debug("{} wants fewer requests: no new jobs for {} ms", ports_.provider.name(), wait.count());
+  kLog.debug("{} wants fewer requests: no new jobs for {} ms", ports_.provider.name(), wait.count());
   update_credit();
 }
 

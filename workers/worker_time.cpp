@@ -13,10 +13,7 @@ constexpr Millis kLateBeat{1'500};
 constexpr std::size_t kIdleCalls = 1024;
 constexpr int kUnhealthyAfter = 5;
 
-spdlog::logger& logger() {
-  static auto log = log::room("worker");
-  return *log;
-}
+constexpr log::Room kLog{"worker"};
 
 }  // namespace
 
@@ -52,7 +49,7 @@ void Worker::beat() {
     Link& link = *links_[gateway];
     switch (link.need(now, late)) {
       case Link::Need::Reconnect:
-        if (link.joined()) logger().warn("The gateway at {} is silent: connecting anew", link.endpoint());
+        if (link.joined()) kLog.warn("The gateway at {} is silent: connecting anew", link.endpoint());
         link.reconnect(now);
         break;
       case Link::Need::Hello:

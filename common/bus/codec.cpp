@@ -8,14 +8,16 @@
 
 #include <google/protobuf/arena.h>
 #include <google/protobuf/stubs/logging.h>
-#include <spdlog/spdlog.h>
 
 #include "common/core/text.hpp"
+#include "common/log/log.hpp"
 #include "katana/v1/heartbeat.pb.h"
 #include "katana/v1/job.pb.h"
 
 namespace katana::bus {
 namespace {
+
+constexpr log::Room kLog{"bus"};
 
 namespace pb = google::protobuf;
 
@@ -545,8 +547,8 @@ const char* wrong_version(std::uint32_t version) {
 /// that isn't UTF-8) comes back to our caller as Malformed anyway, so that a broken peer can't fill the log
 /// with it.
 void log_line(pb::LogLevel level, const char* file, int line, const std::string& message) {
-  const auto to = level == pb::LOGLEVEL_FATAL ? spdlog::level::critical : spdlog::level::debug;
-  spdlog::log(to, "protobuf: {} ({}:{})", message, file, line);
+  const auto to = level == pb::LOGLEVEL_FATAL ? log::Level::Critical : log::Level::Debug;
+  kLog.write(to, "protobuf: {} ({}:{})", message, file, line);
 }
 
 constexpr std::size_t kFirstBlock = 16 << 10;

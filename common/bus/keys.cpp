@@ -7,15 +7,17 @@
 #include <utility>
 
 #include <fcntl.h>
-#include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zmq.h>
 
 #include "common/core/text.hpp"
+#include "common/log/log.hpp"
 
 namespace katana::bus {
 namespace {
+
+constexpr log::Room kLog{"bus"};
 
 namespace fs = std::filesystem;
 
@@ -58,7 +60,7 @@ Result<void> check_private(int fd, const fs::path& path) {
   if (::fstat(fd, &found) != 0) return fail(Code::Internal, path.string() + ": " + reason(errno));
   if ((found.st_mode & 077) == 0) return {};
   if (mounted_by_platform(path)) {
-    spdlog::warn("the key {} can be read by others", path.string());
+    kLog.warn("the key {} can be read by others", path.string());
     return {};
   }
   return fail(Code::Rejected,

@@ -5,13 +5,15 @@
 #include <utility>
 #include <vector>
 
-#include <spdlog/spdlog.h>
 #include <zmq.h>
 
 #include "common/bus/keys.hpp"
+#include "common/log/log.hpp"
 
 namespace katana::bus {
 namespace {
+
+constexpr log::Room kLog{"bus"};
 
 constexpr std::size_t kRawKey = 32;
 constexpr std::string_view kOk = "200";
@@ -90,8 +92,8 @@ bool Zap::answer_one() {
   if (user.empty()) {
     // A refused peer tries again and again: the log hears of the 1st, 2nd, 4th, 8th … time.
     if (std::has_single_bit(++denied_)) {
-      spdlog::warn("bus: refused a connection from {}: its key isn't in authorized/ (refused so far: {})",
-                   address, denied_);
+      kLog.warn("refused a connection from {}: its key isn't in authorized/ (refused so far: {})", address,
+                denied_);
     }
   }
   const std::string_view id = request.size() > 1 ? request[1].to_string_view() : std::string_view();

@@ -2,12 +2,13 @@
 
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
 #include "common/bus/socket_watch.hpp"
+#include "common/log/log.hpp"
 
 namespace katana::bus {
 namespace {
+
+constexpr log::Room kLog{"bus"};
 
 class XpubEnd final : public HeartbeatSink {
  public:
@@ -21,7 +22,7 @@ class XpubEnd final : public HeartbeatSink {
     const auto size = codec_.stage(beat);
     const auto sent = size ? send_staged(socket_, codec_, *size) : Result<void>(fail(size.error()));
     sent ? ++bus_.counts.sent : ++bus_.counts.not_sent;
-    if (!size) spdlog::error("bus: a heartbeat can't be encoded: {}", size.error().detail);
+    if (!size) kLog.error("a heartbeat can't be encoded: {}", size.error().detail);
     watch_.look_again();
   }
 

@@ -5,12 +5,13 @@
 #include <optional>
 #include <utility>
 
-#include <spdlog/spdlog.h>
-
 #include "common/bus/socket_watch.hpp"
+#include "common/log/log.hpp"
 
 namespace katana::bus {
 namespace {
+
+constexpr log::Room kLog{"bus"};
 
 // A route that ZeroMQ itself gave is 5 bytes: a zero and a number that it never gives twice (until it wraps).
 // A peer that chose a route of its own could take the one of a peer that left, so its messages are dropped.
@@ -138,7 +139,7 @@ class DealerEnd final : public JobClient {
       socket_.close();
     }
     auto opened = connect_socket(bus_, kJobClient, connection_);
-    if (!opened) return spdlog::error("bus: {}", opened.error().detail);
+    if (!opened) return kLog.error("{}", opened.error().detail);
     socket_ = std::move(*opened);
     watch();
   }

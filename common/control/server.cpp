@@ -15,6 +15,8 @@
 namespace katana::control {
 namespace {
 
+constexpr log::Room kLog{"control"};
+
 constexpr std::size_t kMaxConnections = 32;
 constexpr int kBacklog = 16;
 constexpr mode_t kMode = 0660;
@@ -103,7 +105,6 @@ struct ControlServer::Impl : std::enable_shared_from_this<ControlServer::Impl> {
   loop::Timer pause;
   std::map<Id, std::unique_ptr<Connection>> connections;
   Id next_id = 1;
-  std::shared_ptr<spdlog::logger> log = log::room("control");
 };
 
 Result<void> ControlServer::Impl::open() {
@@ -142,7 +143,7 @@ void ControlServer::Impl::accept_all() {
     if (errno == EINTR || errno == ECONNABORTED) continue;
     if (errno == EAGAIN) return;
     // No descriptors left: the connection keeps waiting, and the loop must not spin on it.
-    log->error("Cannot take a connection on {}: {}", path, reason(errno));
+    kLog.error("Cannot take a connection on {}: {}", path, reason(errno));
     listening.reset();
     pause = loop.after(kAcceptPause, [this] { listen_again(); });
     return;
@@ -151,7 +152,7 @@ void ControlServer::Impl::accept_all() {
 
 void ControlServer::Impl::welcome(int client) {
   if (connections.size() >= kMaxConnections || !may_ask(client, group)) {
-    log->warn("A connection on {} was refused: {}", path,
+    kLog.warn("A connection on {} was refused: {}", path,
               connections.size() >= kMaxConnections ? "too many at once" : "its user is not allowed");
     close(client);
     return;
@@ -199,7 +200,7 @@ void ControlServer::Impl::take_request(Id id, Connection& c, std::string_view li
   c.limit.reset();
   auto request = read_request(line);
   if (!request) return answer(id, Answer{kStatusBad, "Not understood: " + request.error().detail + "."});
-  log->info("Asked: {}", request->verb);
+  kLog.info("Asked: {}", request->verb);
   handler(*request, [weak = weak_from_this(), id](const Answer& a) {
     if (const auto self = weak.lock()) self->answer(id, a);
   });

@@ -1,5 +1,8 @@
 #include "common/log/log.hpp"
 
+#include <memory>
+
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "common/core/text.hpp"
@@ -18,9 +21,25 @@ spdlog::level::level_enum level_of(const std::string& name) {
   return spdlog::level::info;
 }
 
+spdlog::level::level_enum level_of(Level level) {
+  switch (level) {
+    case Level::Debug:
+      return spdlog::level::debug;
+    case Level::Info:
+      return spdlog::level::info;
+    case Level::Warning:
+      return spdlog::level::warn;
+    case Level::Error:
+      return spdlog::level::err;
+    case Level::Critical:
+      return spdlog::level::critical;
+  }
+  return spdlog::level::critical;
+}
+
 /// The process's logger; until `open` it writes to stderr.
-std::shared_ptr<spdlog::logger>& root() {
-  static auto logger = std::make_shared<spdlog::logger>(
+std::unique_ptr<spdlog::logger>& process() {
+  static auto logger = std::make_unique<spdlog::logger>(
       "katana", std::make_shared<LineSink>(STDERR_FILENO, config::LogFormat::Text));
   return logger;
 }
@@ -28,14 +47,23 @@ std::shared_ptr<spdlog::logger>& root() {
 }  // namespace
 
 void open(const std::string& component, const std::string& level, config::LogFormat format) {
-  root() = std::make_shared<spdlog::logger>(component, std::make_shared<LineSink>(STDOUT_FILENO, format));
-  root()->set_level(level_of(level));
-  spdlog::set_default_logger(root());
+  process() = std::make_unique<spdlog::logger>(component, std::make_shared<LineSink>(STDOUT_FILENO, format));
+  process()->set_level(level_of(level));
 }
 
-std::shared_ptr<spdlog::logger> room(std::string_view name) {
-  const auto& process = root();
-  return process->clone(process->name() + "." + std::string(name));
+void flush() {
+  process()->flush();
+}
+
+void Room::write_line(Level level, fmt::string_view format, fmt::format_args args) const {
+  const auto& logger = *process();
+  const auto at = level_of(level);
+  if (!logger.should_log(at)) return;
+  std::string from = logger.name();
+  if (!name_.empty()) from.append(1, '.').append(name_);
+  const std::string line = fmt::vformat(format, args);
+  for (const auto& sink : logger.sinks())
+    sink->log(spdlog::details::log_msg(from, at, line));
 }
 
 std::string excerpt(std::string_view text, config::LogMessages mode) {

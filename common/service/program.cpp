@@ -14,6 +14,8 @@
 namespace katana::service {
 namespace {
 
+constexpr log::Room kLog{};
+
 constexpr int kExitBadSetting = 2;
 constexpr int kExitFailed = 1;
 
@@ -26,9 +28,9 @@ void open_log(const ProgramInfo& info, const config::Settings& settings) {
   for (const Secret& secret : config::secrets_of(settings))
     log::hide(secret.reveal());
   log::open(info.component, settings.log_level, settings.log_format);
-  spdlog::info("Initializing {}", config::version_of(info.about));
+  kLog.info("Initializing {}", config::version_of(info.about));
   for (const auto& warning : settings.warnings)
-    spdlog::warn("{}", warning);
+    kLog.warn("{}", warning);
 }
 
 /// A stream needs a descriptor or two, and the usual soft limit of 1,024 would end at some 500 of them.
@@ -70,12 +72,12 @@ int run_program(int argc, const char* const* argv, const ProgramInfo& info,
     }
     open_log(info, *settings);
     const int status = body(*settings, *line);
-    spdlog::default_logger()->flush();
+    log::flush();
     return status;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "%s: cannot start: %s\n", info.about.program.c_str(),
                  log::redact(error.what()).c_str());
-    spdlog::default_logger()->flush();
+    log::flush();
     return kExitFailed;
   }
 }

@@ -17,6 +17,8 @@
 namespace katana::service {
 namespace {
 
+constexpr log::Room kLog{"service"};
+
 using bus::ServiceState;
 
 constexpr Millis kBeat{500};
@@ -52,7 +54,6 @@ struct Service::Impl {
         hooks(std::move(h)),
         process_id(fresh_id()),
         host(host_name()),
-        log(log::room("service")),
         own(metrics, identity.component),
         http(loop),
         bus(loop, bus::BusKeys{identity.keys_dir}),
@@ -83,7 +84,6 @@ struct Service::Impl {
   Hooks hooks;
   std::string process_id;
   std::string host;
-  std::shared_ptr<spdlog::logger> log;
   SystemClock clock;
   loop::Loop loop;
   Metrics metrics;
@@ -123,7 +123,7 @@ Result<void> Service::Impl::open_outside() {
       return katana::fail(std::move(listening.error()));
     }
     server = std::move(*listening);
-    log->info("Serving /live /health /ready /metrics on port {}", server->port());
+    kLog.info("Serving /live /health /ready /metrics on port {}", server->port());
   }
   if (!identity.watch_endpoint.empty()) {
     // A watchdog that begins to listen hears at once how it is: what was said before it came is lost.
@@ -139,9 +139,9 @@ void Service::Impl::watch_signals() {
     handles.push_back(loop.on_signal(signo, [this](int s) { on_stop_signal(s); }));
   }
   handles.push_back(loop.on_signal(SIGHUP, [this](int) {
-    log->info("SIGHUP received: reading files and tables again");
+    kLog.info("SIGHUP received: reading files and tables again");
     if (auto read = bus.reload_keys(); !read) {
-      log->error("The keys stay as they were: {}", read.error().detail);
+      kLog.error("The keys stay as they were: {}", read.error().detail);
     }
     if (hooks.reload) hooks.reload();
   }));
@@ -159,7 +159,7 @@ int Service::Impl::run() {
     opened = hooks.start ? hooks.start() : Result<void>();
   }
   if (!opened) {
-    log->critical("Cannot start: {}", opened.error().detail);
+    kLog.critical("Cannot start: {}", opened.error().detail);
     why_failed = opened.error().detail;
     status = kExitFailed;
     hooks.stop = nullptr;  // there may be only half of what it would store
@@ -168,7 +168,7 @@ int Service::Impl::run() {
     loop.run();
   }
   server.reset();
-  log->flush();
+  log::flush();
   return status;
 }
 
@@ -176,8 +176,8 @@ int Service::Impl::run() {
 
 void Service::Impl::on_stop_signal(int signo) {
   if (state == ServiceState::Draining || state == ServiceState::Stopped) {
-    log->warn("{} received again: exiting at once, with work still in hand", signal_name(signo));
-    log->flush();
+    kLog.warn("{} received again: exiting at once, with work still in hand", signal_name(signo));
+    log::flush();
     _exit(kExitInterrupted);
   }
   begin_drain(signal_name(signo) + " received");
@@ -187,7 +187,7 @@ void Service::Impl::begin_drain(const std::string& why) {
   if (state == ServiceState::Draining || state == ServiceState::Stopped) return;
   state = ServiceState::Draining;
   notify.tell("STOPPING=1");
-  log->info("Stopping: {}, no new work is taken", why);
+  kLog.info("Stopping: {}, no new work is taken", why);
   publish(false);
   if (hooks.drain) {
     hooks.drain();
@@ -195,10 +195,10 @@ void Service::Impl::begin_drain(const std::string& why) {
     finish();
   }
   if (ended) return;
-  log->info("Stopping: {} in hand, waiting up to {}", jobs_text(look().in_flight),
+  kLog.info("Stopping: {} in hand, waiting up to {}", jobs_text(look().in_flight),
             seconds_text(identity.drain_limit));
   drain_timer = loop.after(identity.drain_limit, [this] {
-    log->warn("Stopping: {} still in hand after {}, going on without them", jobs_text(look().in_flight),
+    kLog.warn("Stopping: {} still in hand after {}, going on without them", jobs_text(look().in_flight),
               seconds_text(identity.drain_limit));
     finish();
   });
@@ -209,12 +209,12 @@ void Service::Impl::finish() {
   ended = true;  // before the hook: it may call drained() or stop()
   drain_timer.reset();
   if (hooks.stop) {
-    log->info("Stopping: storing what is unfinished");
+    kLog.info("Stopping: storing what is unfinished");
     hooks.stop();
   }
   state = ServiceState::Stopped;
   publish(true);
-  log->info("Stopped after {} s, exit status {}",
+  kLog.info("Stopped after {} s, exit status {}",
             std::chrono::duration_cast<Seconds>(clock.mono() - started_at).count(), status);
   loop.stop();
 }
@@ -304,14 +304,14 @@ void Service::ready() {
   if (impl_->state != ServiceState::Starting) return;
   impl_->state = ServiceState::Ready;
   impl_->notify.tell("READY=1");
-  impl_->log->info("Started: ready after {} ms",
-                   std::chrono::duration_cast<Millis>(impl_->clock.mono() - impl_->started_at).count());
+  kLog.info("Started: ready after {} ms",
+            std::chrono::duration_cast<Millis>(impl_->clock.mono() - impl_->started_at).count());
   impl_->publish(true);
 }
 
 void Service::drained() {
   if (impl_->state != ServiceState::Draining || impl_->ended) return;
-  impl_->log->info("Stopping: the work in hand is done");
+  kLog.info("Stopping: the work in hand is done");
   impl_->finish();
 }
 
@@ -321,7 +321,7 @@ void Service::stop() {
 
 void Service::fail(const Error& error) {
   if (impl_->ended) return;
-  impl_->log->critical("Cannot go on: {}", error.detail);
+  kLog.critical("Cannot go on: {}", error.detail);
   impl_->why_failed = error.detail;
   impl_->status = kExitFailed;
   impl_->finish();

@@ -19,10 +19,7 @@ constexpr Millis kLateTick{1'500};
 constexpr Millis kStorePause{1'000};
 constexpr std::array<const char*, 2> kProviders{"claude", "openai"};
 
-spdlog::logger& logger() {
-  static auto log = log::room("dispatch");
-  return *log;
-}
+constexpr log::Room kLog{"dispatch"};
 
 }  // namespace
 
@@ -77,7 +74,7 @@ void Dispatcher::start(Entry& e, Worker& worker) {
                 const auto it = entries_.find(turn_id);
                 if (it == entries_.end() || it->second.state != State::Leasing) return;
                 if (leased) return send_job(turn_id, ref, std::move(leased->turns));
-                logger().error("job {}: the store gives no lease: {}", ref.job_id, leased.error().detail);
+                kLog.error("job {}: the store gives no lease: {}", ref.job_id, leased.error().detail);
                 not_sent(it->second);
                 store_pause_until_ = clock_.mono() + kStorePause;
               },
@@ -128,7 +125,7 @@ void Dispatcher::on_lease_durable(std::int64_t turn_id, const bus::JobRef& ref,
   if (it == entries_.end() || it->second.q.job != ref) return;
   Entry& e = it->second;
   if (e.state != State::Leasing && e.state != State::Running) return;
-  logger().error("job {}: its lease was not committed: {}", ref.job_id, leased.error().detail);
+  kLog.error("job {}: its lease was not committed: {}", ref.job_id, leased.error().detail);
   send(e.peer, bus::Cancel{ref});
   store_pause_until_ = clock_.mono() + kStorePause;
   not_sent(e);
@@ -141,7 +138,7 @@ Result<void> Dispatcher::send(const bus::PeerId& peer, const bus::Message& messa
   if (worker && sent.error().code == Code::Overloaded) worker->congested = true;
   if (worker && sent.error().code == Code::Network && !worker->unreachable_since) {
     worker->unreachable_since = clock_.mono();
-    logger().warn("worker {} ({}): its connection is closed", worker->worker_id, worker->provider);
+    kLog.warn("worker {} ({}): its connection is closed", worker->worker_id, worker->provider);
   }
   return sent;
 }
@@ -202,8 +199,8 @@ void Dispatcher::retry_store() {
 void Dispatcher::lose(const bus::PeerId& peer, bool died) {
   Worker* worker = pool_.find(peer);
   if (!worker) return;
-  logger().warn("worker {} ({}) is gone with {} jobs", worker->worker_id, worker->provider,
-                worker->outstanding.size());
+  kLog.warn("worker {} ({}) is gone with {} jobs", worker->worker_id, worker->provider,
+            worker->outstanding.size());
   const auto turns = std::move(worker->outstanding);
   const std::string worker_id = worker->worker_id;
   pool_.remove(peer);

@@ -12,10 +12,7 @@ namespace {
 
 constexpr int kPoisonDeaths = 2;
 
-spdlog::logger& logger() {
-  static auto log = log::room("dispatch");
-  return *log;
-}
+constexpr log::Room kLog{"dispatch"};
 
 }  // namespace
 
@@ -25,14 +22,13 @@ void Dispatcher::settle(Entry& e, Settlement settlement) {
   e.unsettled.reset();
   const std::int64_t turn_id = e.q.turn_id;
   auto kept = std::make_shared<Settlement>(settlement);  // in case the store can't take it now
-  store_.settle(std::move(settlement),
-                Done<Settled>{.durable = [this, turn_id, kept](Result<Settled> outcome) {
-                  if (outcome) return on_settled(turn_id, outcome, *kept);
-                  logger().error("job {}: its result could not be stored: {}", kept->job.job_id,
-                                 outcome.error().detail);
-                  const auto it = entries_.find(turn_id);
-                  if (it != entries_.end()) it->second.unsettled = std::move(*kept);
-                }});
+  store_.settle(
+      std::move(settlement), Done<Settled>{.durable = [this, turn_id, kept](Result<Settled> outcome) {
+        if (outcome) return on_settled(turn_id, outcome, *kept);
+        kLog.error("job {}: its result could not be stored: {}", kept->job.job_id, outcome.error().detail);
+        const auto it = entries_.find(turn_id);
+        if (it != entries_.end()) it->second.unsettled = std::move(*kept);
+      }});
 }
 
 void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome,
@@ -50,7 +46,7 @@ void Dispatcher::on_settled(std::int64_t turn_id, const Result<Settled>& outcome
     events_.on_settled(turn_id, settlement.text);
     if (settlement.dead) events_.on_dead(e.q.job.job_id);
   } else {
-    logger().error("job {}: the store knows another attempt of it; this result was dropped", e.q.job.job_id);
+    kLog.error("job {}: the store knows another attempt of it; this result was dropped", e.q.job.job_id);
   }
   pump();
 }
@@ -89,7 +85,7 @@ bool Dispatcher::fall_back(Entry& e, const bus::JobFailed& failed) {
   for (const auto& provider : policy_.fallback) {
     const bool tried = std::find(e.tried.begin(), e.tried.end(), provider) != e.tried.end();
     if (tried || pool_.count(provider) == 0) continue;
-    logger().warn("job {}: {} failed, {} is asked instead", e.q.job.job_id, e.q.provider, provider);
+    kLog.warn("job {}: {} failed, {} is asked instead", e.q.job.job_id, e.q.provider, provider);
     e.q.provider = provider;
     e.q.model = policy_.default_model(provider);
     requeue(e, std::string(to_string(failed.error.code)), failed.request_id);
@@ -144,13 +140,13 @@ void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& ne
     return not_sent(e);
   }
   if (!next) {
-    logger().error("job {}: could not be queued again: {}", e.q.job.job_id, next.error().detail);
+    kLog.error("job {}: could not be queued again: {}", e.q.job.job_id, next.error().detail);
     e.unqueued = end;
     return;
   }
   e.q.job = *next;
   e.peer.clear();
-  logger().info("job {}: queued again, attempt {}", next->job_id, next->attempt);
+  kLog.info("job {}: queued again, attempt {}", next->job_id, next->attempt);
   if (std::exchange(e.text_came, false)) events_.on_restart(turn_id);
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   e.state = State::Waiting;

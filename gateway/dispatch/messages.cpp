@@ -9,10 +9,7 @@
 namespace katana::gateway {
 namespace {
 
-spdlog::logger& logger() {
-  static auto log = log::room("dispatch");
-  return *log;
-}
+constexpr log::Room kLog{"dispatch"};
 
 /// The words under an answer that didn't end by itself.
 std::string with_ending(std::string text, bus::StopReason stop) {
@@ -77,8 +74,8 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
     before.erase(e->q.turn_id);
     welcome.adopted.push_back(std::move(ref));
   }
-  logger().info("Worker {} ({}, {}) joined, {} jobs in hand", worker.worker_id, worker.provider, worker.build,
-                welcome.adopted.size());
+  kLog.info("Worker {} ({}, {}) joined, {} jobs in hand", worker.worker_id, worker.provider, worker.build,
+            welcome.adopted.size());
   send(peer, welcome);
   for (const auto& ref : welcome.adopted) {
     if (find(ref)->cancelled) send(peer, bus::Cancel{ref});

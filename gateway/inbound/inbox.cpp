@@ -14,10 +14,7 @@ namespace {
 /// one before; in slices, workers have begun with the first questions while the last ones are stored.
 constexpr std::size_t kSlice = 16;
 
-spdlog::logger& logger() {
-  static auto log = log::room("inbox");
-  return *log;
-}
+constexpr log::Room kLog{"inbox"};
 
 Opened opened(const Decision& d, const Accepted& a) {
   return Opened{.turn = *a.turn,
@@ -181,19 +178,19 @@ void Inbox::finish_one(const Decision& d, const Accepted& a) {
 void Inbox::log_incoming(const Update& update, const Decision& d) const {
   if (const auto* m = std::get_if<IncomingMessage>(&update.body)) {
     if (d.ignored == "not_addressed" || d.ignored == "not_a_person" || d.ignored == "foreign_command") {
-      logger().debug("Message in chat {} is not for this bot", m->chat.chat_id);
+      kLog.debug("Message in chat {} is not for this bot", m->chat.chat_id);
       return;
     }
     // A stranger's words are nobody's business here; /id is for strangers, too.
     const bool hidden = d.ignored == "stranger" || m->command == "id";
     const std::string text = hidden ? std::string() : log::excerpt(m->text, log_messages_);
-    logger().info("Message received: ChatID={}, UserID={}{}{}{}", m->chat.chat_id, m->from.id,
-                  d.ignored == "stranger" ? ", not admitted" : "", text.empty() ? "" : ", Text=", text);
+    kLog.info("Message received: ChatID={}, UserID={}{}{}{}", m->chat.chat_id, m->from.id,
+              d.ignored == "stranger" ? ", not admitted" : "", text.empty() ? "" : ", Text=", text);
   } else if (const auto* p = std::get_if<ButtonPress>(&update.body)) {
-    logger().info("Button pressed: ChatID={}, UserID={}", p->chat.chat_id, p->from.id);
+    kLog.info("Button pressed: ChatID={}, UserID={}", p->chat.chat_id, p->from.id);
   } else if (const auto* u = std::get_if<UnknownUpdate>(&update.body)) {
-    logger().warn("Update {} skipped: {} ({})", update.update_id,
-                  u->broken ? "it is broken" : "a kind that isn't handled", u->what);
+    kLog.warn("Update {} skipped: {} ({})", update.update_id,
+              u->broken ? "it is broken" : "a kind that isn't handled", u->what);
   }
 }
 

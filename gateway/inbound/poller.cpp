@@ -15,10 +15,7 @@ constexpr int kBatch = 100;
 /// A refused token can only be mended by an operator: ask rarely, or at once on SIGHUP.
 constexpr Millis kAuthRetry{300'000};
 
-spdlog::logger& logger() {
-  static auto log = log::room("poller");
-  return *log;
-}
+constexpr log::Room kLog{"poller"};
 
 /// By Telegram's own clock, where it tells: ours may be wrong, or jump.
 void tell_ages(std::vector<Update>& updates, Wall now) {
@@ -36,8 +33,7 @@ Poller::Poller(telegram::BotApi& api, const Clock& clock, Events events)
 
 void Poller::start() {
   if (state_ != State::Stopped) return;
-  logger().info("Attempting to start polling (timeout {} s, {} updates a batch)", kPollTimeout.count(),
-                kBatch);
+  kLog.info("Attempting to start polling (timeout {} s, {} updates a batch)", kPollTimeout.count(), kBatch);
   poll();
 }
 
@@ -87,7 +83,7 @@ void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {
   if (!updates) {
     return on_failure(telegram::ApiError{.error = with_context(updates.error(), "reading updates")});
   }
-  if (!last_success_) logger().info("Polling started");
+  if (!last_success_) kLog.info("Polling started");
   last_success_ = clock_.mono();
   backoff_.reset();
   // A short poll succeeds by ending the other poller's; only a long one that stands shows that we are alone.
@@ -101,7 +97,7 @@ void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {
 }
 
 void Poller::well() {
-  if (!trouble_.empty()) logger().info("Polling works again");
+  if (!trouble_.empty()) kLog.info("Polling works again");
   trouble_.clear();
   trouble_since_.reset();
   store_backoff_.reset();
@@ -147,7 +143,7 @@ void Poller::on_failure(const telegram::ApiError& error) {
 
 void Poller::clear_webhook() {
   to(State::ClearingWebhook);
-  logger().warn("A webhook is set for this bot: removing it, since KATANA_WEBHOOK_URL is not set");
+  kLog.warn("A webhook is set for this bot: removing it, since KATANA_WEBHOOK_URL is not set");
   call_ = api_.delete_webhook([this](telegram::ApiResult<bool> done) {
     if (state_ != State::ClearingWebhook) return;
     if (done) return poll();
@@ -156,7 +152,7 @@ void Poller::clear_webhook() {
 }
 
 void Poller::wait(Millis delay, std::string trouble) {
-  if (trouble != trouble_) logger().error("{} (next try in {} s)", trouble, (delay.count() + 999) / 1000);
+  if (trouble != trouble_) kLog.error("{} (next try in {} s)", trouble, (delay.count() + 999) / 1000);
   trouble_ = std::move(trouble);
   if (!trouble_since_) trouble_since_ = clock_.mono();
   due_ = clock_.mono() + delay;

@@ -15,6 +15,7 @@ LIBRARY_FENCES = {
     r"^uv\.h$": ["common/loop"],
     r"^(sqlite3|libpq-fe)\.h$": ["common/db"],
     r"^microhttpd\.h$": ["common/net"],
+    r"^(spdlog|fmt)/": ["common/log"],
     r"^prometheus/": ["common/service"],
     r"^toml\+\+|^toml\.hpp": ["common/config"],
     r"^CLI/": ["common/config", "watchdog/cli"],

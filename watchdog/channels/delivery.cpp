@@ -16,10 +16,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxFile = 64 << 10;
 constexpr std::size_t kThreads = 200;
 
-std::shared_ptr<spdlog::logger> log() {
-  static const auto logger = log::room("channels");
-  return logger;
-}
+constexpr log::Room kLog{"channels"};
 
 }  // namespace
 
@@ -54,8 +51,8 @@ Result<void> Delivery::load() {
     auto notice =
         read_whole(path.string(), kMaxFile).and_then([](const std::string& s) { return parse_notice(s); });
     if (bad != std::errc{} || end != stem.data() + stem.size() || !notice) {
-      log()->error("{}: {} set aside: {}", name(), path.string(),
-                   notice ? "not a number" : notice.error().detail);
+      kLog.error("{}: {} set aside: {}", name(), path.string(),
+                 notice ? "not a number" : notice.error().detail);
       fs::rename(path, path.string() + ".bad", error);
       continue;
     }
@@ -65,7 +62,7 @@ Result<void> Delivery::load() {
     waiting_.push_back(std::move(item));
   }
   read_threads();
-  if (!waiting_.empty()) log()->info("{}: {} notices wait from an earlier run", name(), waiting_.size());
+  if (!waiting_.empty()) kLog.info("{}: {} notices wait from an earlier run", name(), waiting_.size());
   return {};
 }
 
@@ -95,14 +92,14 @@ void Delivery::keep_thread(const std::string& incident, const std::string& threa
     all.append(id).append(" ").append(t).append("\n");
   disk_.run([path = threads_path(), all] { return write_durably(path, all); },
             [this](const Result<void>& r) {
-              if (!r) log()->error("{}: {}", name(), r.error().detail);
+              if (!r) kLog.error("{}: {}", name(), r.error().detail);
             });
 }
 
 void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)> then) {
   if (waiting_.size() >= kMost) {
     ++dropped_;
-    log()->error("{}: {} notices wait already; '{}' is dropped", name(), kMost, subject(notice));
+    kLog.error("{}: {} notices wait already; '{}' is dropped", name(), kMost, subject(notice));
     if (then) then(fail(Code::Overloaded, "too many notices wait"));
     return;
   }
@@ -111,7 +108,7 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
   disk_.run([path = path_of(waiting_.back()), json = to_json(notice)] { return write_durably(path, json); },
             [this, number](const Result<void>& stored) {
               // A full disk must not keep anybody from being told: it is sent from memory then.
-              if (!stored) log()->error("{}: {}; sending without the spool", name(), stored.error().detail);
+              if (!stored) kLog.error("{}: {}; sending without the spool", name(), stored.error().detail);
               for (auto& item : waiting_)
                 if (item.number == number) item.stored = true;
               pump();
@@ -125,7 +122,7 @@ void Delivery::start() {
 
 void Delivery::pump() {
   while (!waiting_.empty() && !sending_ && clock_.wall() - waiting_.front().notice.at > kTooOld) {
-    log()->error("{}: '{}' is given up after a day", name(), subject(waiting_.front().notice));
+    kLog.error("{}: '{}' is given up after a day", name(), subject(waiting_.front().notice));
     ++dropped_;
     finish_front();
   }
@@ -143,7 +140,7 @@ void Delivery::done(Result<Receipt> result) {
   if (!result) return failed(result.error());
   ++sent_;
   last_sent_ = clock_.wall();
-  log()->info("{} took '{}': {}", name(), subject(front.notice), result->said);
+  kLog.info("{} took '{}': {}", name(), subject(front.notice), result->said);
   keep_thread(front.notice.incident, result->thread);
   finish_front();
   failures_ = 0;
@@ -158,8 +155,8 @@ void Delivery::failed(const Error& error) {
   last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;
   Millis wait = backoff_.next(random_u64());
   if (error.retry_after) wait = std::max(*error.retry_after, Millis{100});
-  log()->warn("{} did not take '{}': {}; next try in {}", name(), subject(waiting_.front().notice),
-              last_error_, human(wait));
+  kLog.warn("{} did not take '{}': {}; next try in {}", name(), subject(waiting_.front().notice), last_error_,
+            human(wait));
   retry_ = loop_.after(wait, [this] {
     retry_.reset();
     pump();
@@ -174,7 +171,7 @@ void Delivery::failed(const Error& error) {
 void Delivery::finish_front() {
   disk_.run([path = path_of(waiting_.front())] { return remove_durably(path); },
             [this](const Result<void>& r) {
-              if (!r) log()->error("{}: {}; that notice may come twice", name(), r.error().detail);
+              if (!r) kLog.error("{}: {}; that notice may come twice", name(), r.error().detail);
             });
   waiting_.pop_front();
 }

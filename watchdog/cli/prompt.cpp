@@ -13,8 +13,8 @@ namespace {
 
 constexpr std::size_t kLongest = 4096;
 
-/// Switches the terminal's echo off for as long as it lives. What was typed ahead stays: a quick hand, or a paste, loses
-/// nothing.
+/// Switches the terminal's echo off for as long as it lives. What was typed ahead stays: a quick hand, or a
+/// paste, loses nothing.
 class Unseen {
  public:
   explicit Unseen(bool wanted) : on_(wanted && tcgetattr(STDIN_FILENO, &before_) == 0) {

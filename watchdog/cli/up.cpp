@@ -13,6 +13,8 @@
 namespace katana::watchdog {
 namespace {
 
+constexpr log::Room kLog{"up"};
+
 std::string empty_env_file(const config::Settings& s) {
   return s.run_dir + "/none.env";
 }
@@ -67,23 +69,22 @@ Result<int> lock(const config::Settings& s) {
 }
 
 int body(const config::Settings& settings, const config::CommandLine& line) {
-  const auto log = log::room("up");
   const auto locked = lock(settings);
   if (!locked) {
-    log->critical("{}", locked.error().detail);
+    kLog.critical("{}", locked.error().detail);
     return 1;
   }
   std::vector<std::string> unused;
   const auto env = config::gather(line, unused);
   const auto written = write_durably(empty_env_file(settings), "");
   if (!env || !written) {
-    log->critical("{}", env ? written.error().detail : env.error().detail);
+    kLog.critical("{}", env ? written.error().detail : env.error().detail);
     return 1;
   }
   const std::string bin = std::filesystem::read_symlink("/proc/self/exe").parent_path().string();
   auto programs = programs_of(settings, *env, bin);
   for (const char* provider : {"claude", "openai"})
-    if (settings.expect.count(provider) == 0) log->info("{} is not configured and stays off", provider);
+    if (settings.expect.count(provider) == 0) kLog.info("{} is not configured and stays off", provider);
   loop::Loop loop;
   const SystemClock clock;
   return Parent(loop, clock, std::move(programs), watchdog_of(settings, *env, bin), STDOUT_FILENO).run();

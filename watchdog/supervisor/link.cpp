@@ -27,9 +27,9 @@ void ParentLink::read() {
     if (auto message = parse_from_parent(line))
       messages.push_back(std::move(*message));
     else
-      log::room("supervisor")->error("from the parent: {}", message.error().detail);
+      log::Room{"supervisor"}.error("from the parent: {}", message.error().detail);
   });
-  if (!fed) log::room("supervisor")->error("from the parent: {}", fed.error().detail);
+  if (!fed) log::Room{"supervisor"}.error("from the parent: {}", fed.error().detail);
   for (auto& message : messages)
     events_.on_message(std::move(message));
 }
@@ -37,7 +37,7 @@ void ParentLink::read() {
 void ParentLink::send(const FromWatchdog& message) {
   const std::string line = to_line(message);
   if (::send(fd_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(line.size()))
-    log::room("supervisor")->error("the parent can't be told: {}", line.substr(0, line.size() - 1));
+    log::Room{"supervisor"}.error("the parent can't be told: {}", line.substr(0, line.size() - 1));
 }
 
 }  // namespace katana::watchdog

@@ -16,10 +16,7 @@
 namespace katana::watchdog {
 namespace {
 
-std::shared_ptr<spdlog::logger> log() {
-  static const auto logger = log::room("up");
-  return logger;
-}
+constexpr log::Room kLog{"up"};
 
 bool ignored(int signo) {
   struct sigaction action {};
@@ -85,7 +82,7 @@ void Parent::spawn(Process& p, int stdin_fd) {
   p.started = clock_.mono();
   int ends[2] = {-1, -1};
   if (pipe2(ends, O_CLOEXEC) != 0)
-    return log()->error("no pipe for {}: {}", p.program.name, std::strerror(errno));
+    return kLog.error("no pipe for {}: {}", p.program.name, std::strerror(errno));
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
   loop::ChildSpec spec{p.program.argv, p.program.env, stdin_fd, ends[1], ends[1]};
   auto child = loop_.spawn(spec, [this, &p](loop::Exit exit) { ended(p, exit); });
@@ -94,7 +91,7 @@ void Parent::spawn(Process& p, int stdin_fd) {
   p.partial.clear();
   if (!child) {
     close(ends[0]);
-    log()->error("{}: {}", p.program.name, child.error().detail);
+    kLog.error("{}: {}", p.program.name, child.error().detail);
     return;
   }
   p.child = std::move(*child);
@@ -144,9 +141,9 @@ void Parent::ended(Process& p, loop::Exit exit) {
   const Running was{p.program.name, p.pid, std::chrono::duration_cast<Millis>(clock_.mono() - p.started)};
   p.pid = 0;
   if (stopping_)
-    log()->info("{} has stopped: {}", p.program.name, describe(ending));
+    kLog.info("{} has stopped: {}", p.program.name, describe(ending));
   else
-    log()->warn("{} has ended: {}", p.program.name, describe(ending));
+    kLog.warn("{} has ended: {}", p.program.name, describe(ending));
   if (&p == watchdog_.get()) {
     watchdog_ended(ending);
   } else {
@@ -187,7 +184,7 @@ void Parent::kill_strangers() {
 void Parent::start_watchdog() {
   int ends[2] = {-1, -1};
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-    return log()->error("no socket for the watchdog: {}", std::strerror(errno));
+    return kLog.error("no socket for the watchdog: {}", std::strerror(errno));
   fcntl(ends[0], F_SETFL, O_NONBLOCK);
   spawn(*watchdog_, ends[1]);
   close(ends[1]);
@@ -221,13 +218,13 @@ void Parent::watchdog_ended(const Ending& ending) {
   forget_deaths(clock_.mono());
   if (ending.signal == 0 && ending.status == 2) {
     if (!watched_) {
-      log()->error("the watchdog refuses its settings; stopping");
+      kLog.error("the watchdog refuses its settings; stopping");
       status_ = 2;
       return stop(0);
     }
     // Its settings were good once: a secret's file has changed since. That is no reason to end the service.
-    log()->critical("nobody watches and nobody will be told: the new watchdog refuses a setting: {}",
-                    watchdog_->last_line);
+    kLog.critical("nobody watches and nobody will be told: the new watchdog refuses a setting: {}",
+                  watchdog_->last_line);
   }
   former_ = {clock_.mono(), ending};
   const auto lived = std::chrono::duration_cast<Millis>(clock_.mono() - watchdog_->started);
@@ -244,7 +241,7 @@ void Parent::tell(const FromParent& message) {
   // Its socket holds hundreds of lines. A watchdog that reads none of them is killed for its silence.
   if (send(socket_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
       static_cast<ssize_t>(line.size()))
-    log()->warn("the watchdog can't be told: {}", text::one_line(line));
+    kLog.warn("the watchdog can't be told: {}", text::one_line(line));
 }
 
 void Parent::hear() {
@@ -258,9 +255,9 @@ void Parent::hear() {
     if (auto message = parse_from_watchdog(line))
       messages.push_back(std::move(*message));
     else
-      log()->warn("from the watchdog: {}", message.error().detail);
+      kLog.warn("from the watchdog: {}", message.error().detail);
   });
-  if (!fed) log()->warn("from the watchdog: {}", fed.error().detail);
+  if (!fed) kLog.warn("from the watchdog: {}", fed.error().detail);
   watched_ = watched_ || !messages.empty();
   for (const auto& message : messages)
     obey(message);
@@ -272,10 +269,10 @@ void Parent::obey(const FromWatchdog& message) {
   const auto it = std::find_if(programs_.begin(), programs_.end(),
                                [&](const auto& p) { return p->program.name == order->name; });
   if (it == programs_.end())
-    return log()->warn("the watchdog orders something about {}, which isn't ours", order->name);
+    return kLog.warn("the watchdog orders something about {}, which isn't ours", order->name);
   Process& p = **it;
   if (order->kind == Order::Kind::Start) return start(p);
-  log()->warn("{} gets signal {}", order->name, order->signal);
+  kLog.warn("{} gets signal {}", order->name, order->signal);
   p.child.signal(order->signal);
 }
 
@@ -286,7 +283,7 @@ void Parent::check_watchdog() {
   if (!watchdog_->alive() || stopping_) return;
   if (we_slept) heard_ = now;
   if (now - heard_ < kSilence) return;
-  log()->error("the watchdog is silent: {}", aborted_ ? "killed" : "aborted");
+  kLog.error("the watchdog is silent: {}", aborted_ ? "killed" : "aborted");
   watchdog_->child.signal(std::exchange(aborted_, true) ? SIGKILL : SIGABRT);
 }
 
@@ -309,7 +306,7 @@ void Parent::stop(int signo) {
     if (signo != 0) kill_all();
     return;
   }
-  if (signo != 0) log()->info("stopping, as signal {} asks; a second one stops at once", signo);
+  if (signo != 0) kLog.info("stopping, as signal {} asks; a second one stops at once", signo);
   restart_timer_.reset();
   tell(Stopping{});
   stop_next();
@@ -318,7 +315,7 @@ void Parent::stop(int signo) {
 void Parent::stop_next() {
   const auto next = stage();
   if (next.empty()) {
-    log()->info("everything has stopped");
+    kLog.info("everything has stopped");
     return loop_.stop();
   }
   if (std::find_first_of(next.begin(), next.end(), told_.begin(), told_.end()) != next.end()) return;
@@ -327,7 +324,7 @@ void Parent::stop_next() {
   stop_timer_ = loop_.after(kStopLimit, [this] {
     const auto late = stage();
     for (const auto* p : late)
-      log()->error("{} doesn't stop: killed", p->program.name);
+      kLog.error("{} doesn't stop: killed", p->program.name);
     signal_all(late, SIGKILL);
   });
 }
@@ -338,7 +335,7 @@ void Parent::signal_all(const std::vector<Process*>& stage, int signo) {
 }
 
 void Parent::kill_all() {
-  log()->warn("stopping at once");
+  kLog.warn("stopping at once");
   status_ = 130;
   for (const auto& p : programs_)
     if (p->alive()) kill(-static_cast<pid_t>(p->pid), SIGKILL);

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include "common/log/sink.hpp"
@@ -143,12 +144,18 @@ TEST(Sink, SurvivesAReaderThatHasGone) {
   p.logger->flush();
 }
 
-TEST(Room, CarriesTheComponentsName) {
+TEST(Room, CarriesTheComponentsNameAndKeepsItsLevel) {
+  constexpr Room kPoller{"poller"};
   open("gateway", "warning", LogFormat::Text);
-  const auto logger = room("poller");
-  EXPECT_EQ(logger->name(), "gateway.poller");
-  EXPECT_FALSE(logger->should_log(spdlog::level::info));
-  EXPECT_TRUE(logger->should_log(spdlog::level::warn));
+  testing::internal::CaptureStdout();
+  kPoller.info("quiet {}", 1);
+  kPoller.warn("{} tries, {}", 3, std::string("then more"));
+  Room().critical("the whole process");
+  flush();
+  const std::string written = testing::internal::GetCapturedStdout();
+  EXPECT_THAT(written, HasSubstr(" - gateway.poller - WARNING - 3 tries, then more\n"));
+  EXPECT_THAT(written, HasSubstr(" - gateway - CRITICAL - the whole process\n"));
+  EXPECT_THAT(written, Not(HasSubstr("quiet")));
 }
 
 }  // namespace

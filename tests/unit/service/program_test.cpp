@@ -57,7 +57,7 @@ class ProgramTest : public testing::Test {
 
 TEST_F(ProgramTest, RunsItsBodyWithALogAndPrivateDirectories) {
   EXPECT_EQ(run([](const config::Settings& s) {
-              spdlog::info("the token is {} ({})", s.telegram.token.reveal(), s.telegram.token.masked());
+              log::Room().info("the token is {} ({})", s.telegram.token.reveal(), s.telegram.token.masked());
               return 7;
             }),
             7);
