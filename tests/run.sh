@@ -18,11 +18,11 @@ esac
 
 install_packages deploy/packages.txt tests/packages.txt
 
-# run_tests DIRECTORY [CTEST OPTIONS]
+# run_tests DIRECTORY [CTEST OPTIONS]. Most tests wait for a process or the network most of the time: two a core.
 run_tests() {
   local where=$1
   shift
-  ctest --test-dir "$where" --output-on-failure --no-tests=error --parallel "$(nproc)" "$@"
+  ctest --test-dir "$where" --output-on-failure --no-tests=error --parallel "$((2 * $(nproc)))" "$@"
 }
 
 say "== release"
