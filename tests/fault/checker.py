@@ -51,6 +51,22 @@ def history(sandbox, chats):
             for chat in chats for m in json.loads(sandbox.get("chat", id=chat)).get("messages", []) if m["by_bot"]]
 
 
+class Reader:
+    """Reads the sandbox's record while it grows: the record forgets, a long trial doesn't end. `unfinished(row)`: a call
+    whose end is still to come, at which to go on later."""
+
+    def __init__(self, sandbox, unfinished):
+        self.sandbox, self.unfinished, self.seen = sandbox, unfinished, 0
+
+    def rows(self, **query):
+        for row in self.sandbox.record(since=self.seen, **query):
+            assert row["n"] == self.seen + 1, f"the record is whole: {row['n']} follows {self.seen}"
+            if self.unfinished(row):
+                return
+            self.seen = row["n"]
+            yield row
+
+
 def judge(questions, messages):
     """`questions` in the order in which each chat asked them; `messages` in any order."""
     verdict = Verdict()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills gateways and workers at every named step while people ask, and judges what they saw; cuts the store's power and
-# the ways between processes, fills the disk, and has a crowd ask at once, at Telegram's real pace.
+# the ways between processes, fills the disk, and has a crowd ask at once: at Telegram's real pace, and a slow worker.
 #
 #   tests/fault/run.sh           320 deaths, 1,000 losses of power, a crowd of 240: a few minutes
 #   tests/fault/run.sh --full    10,000 of each
@@ -33,3 +33,5 @@ say "== a disk that is full or fails, a damaged store, clocks that jump"
 KATANA_OUTAGE=$outage python3 tests/fault/machine_test.py
 say "== Telegram's limits"
 KATANA_FLOOD=$flood python3 tests/fault/flood_test.py
+say "== a slow worker"
+KATANA_FLOOD=$flood python3 tests/fault/slow_test.py

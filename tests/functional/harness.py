@@ -82,6 +82,11 @@ class Process:
     def log(self):
         return self.log_path.read_text(errors="replace")
 
+    def peak(self):
+        """The most memory that it ever held, in MB."""
+        status = pathlib.Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) // 1024
+
     def signal(self, number):
         if self.popen.poll() is None:
             self.popen.send_signal(number)
