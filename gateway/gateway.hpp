@@ -80,6 +80,7 @@ class Gateway {
   void count_dead_letters();
   [[nodiscard]] std::string users_text() const;
   [[nodiscard]] std::string status_text() const;
+  [[nodiscard]] control::Answer store_answer() const;
 
   service::Service& service_;
   const config::Settings& settings_;

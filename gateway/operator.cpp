@@ -39,6 +39,7 @@ void Gateway::control(const control::Request& request, const control::ControlSer
   if (verb == "dead-letters") return control_dead_letters(request, reply);
   if (verb == "users") return reply({0, users_text()});
   if (verb == "status") return reply({0, status_text()});
+  if (verb == "store") return reply(store_answer());
   if (verb == "reload") {
     reload();
     return reply({0, "Polling and sending are tried again."});
@@ -111,6 +112,13 @@ std::string Gateway::users_text() const {
     text += line;
   }
   return text.empty() ? "Nobody yet. People who write to the bot get a code for `katana allow CODE`." : text;
+}
+
+/// What `katana doctor` says of the store while we have it: nobody else can look into it then.
+control::Answer Gateway::store_answer() const {
+  const auto trouble = store_ ? store_->trouble() : std::nullopt;
+  if (trouble) return {1, trouble->detail};
+  return {0, settings_.store.reveal() + ": the running gateway has it, and it answers"};
 }
 
 std::string Gateway::status_text() const {

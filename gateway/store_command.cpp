@@ -21,7 +21,7 @@ int said(const Error& error) {
 }
 
 int check(const std::string& path) {
-  if (!std::filesystem::exists(path)) {
+  if (!std::filesystem::exists(path) && !std::filesystem::exists(path + "-wal")) {
     std::printf("%s: there is none yet; the gateway makes it\n", path.c_str());
     return 0;
   }
@@ -52,8 +52,14 @@ int run_store_command(int argc, const char* const* argv) {
   const std::string url = settings->store.reveal();
   if (!url.starts_with(kSqlite)) return said({Code::Rejected, "KATANA_STORE: this build has only SQLite"});
   const std::string path = url.substr(kSqlite.size());
-  if (control::ask(settings->run_dir + "/gateway.sock", {"status", {}}, Millis{2'000})) {
-    if (!restores) return std::printf("%s: the running gateway has it\n", path.c_str()), 0;
+  const auto answer = control::ask(settings->run_dir + "/gateway.sock", {"store", {}}, Millis{2'000});
+  if (answer && !restores) {
+    if (answer->status != 0) return said({Code::Internal, answer->text});
+    return std::printf("%s\n", answer->text.c_str()), 0;
+  }
+  // A gateway that is slow to answer, or that won't answer us, runs all the same.
+  const bool runs = answer || answer.error().code == Code::Timeout || answer.error().code == Code::Auth;
+  if (runs && restores) {
     return said(
         {Code::Rejected,
          "the gateway runs, and nothing was changed; stop it first: end katana up (or: systemctl stop "

@@ -138,7 +138,7 @@ bool Call::read_events(bool at_end) {
   SseEvent event;
   for (;;) {
     const auto more = parser_.next(event);
-    if (!more) return tell_growth(), failed({.error = more.error()}), true;
+    if (!more) return tell_growth(), failed({.error = more.error(), .retry = true}), true;
     if (!*more) break;
     auto step = decoder_->read(event, answer_);
     if (answer_.text.size() > kMaxAnswer) {
@@ -146,7 +146,9 @@ bool Call::read_events(bool at_end) {
     }
     if (!step) {
       // What breaks off in the middle of an event isn't malformed.
-      if (at_end && step.error().error.code == Code::Malformed) break;
+      const bool nonsense = step.error().error.code == Code::Malformed;
+      if (at_end && nonsense) break;
+      step.error().retry = step.error().retry || nonsense;  // a request made anew gets another stream
       return tell_growth(), failed(std::move(step.error())), true;
     }
     if (*step == Step::Done) return tell_growth(), end(std::nullopt), true;

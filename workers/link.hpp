@@ -15,10 +15,10 @@ namespace katana::workers {
 /// for the port it sends through.
 ///
 /// ZeroMQ connects again by itself, to a gateway that may have started anew and then doesn't know us: each
-/// time it says so, we say Hello. Three seconds without a word: a fresh connection.
+/// time it says so, we say Hello. After `kGone` without a word: a fresh connection, so within three seconds.
 class Link {
  public:
-  static constexpr Millis kGone{3'000};
+  static constexpr Millis kGone{2'500};
   static constexpr Millis kWelcomeWithin{500};  ///< then Hello is said again: one of the two may be lost
   enum class Need { Nothing, Hello, Reconnect };
 

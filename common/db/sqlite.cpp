@@ -390,6 +390,17 @@ Result<std::unique_ptr<Copy>> SqliteConnection::copy_to(const std::string& path)
   return fail(Code::Internal, path + ": " + reason);
 }
 
+/// A log without its database is what is left of one: SQLite would take the store for new, and throw the log away.
+Result<void> has_body(const std::string& path) {
+  std::error_code none;
+  const auto body = std::filesystem::file_size(path, none);
+  if (!none && body > 0) return {};
+  const auto log = std::filesystem::file_size(path + "-wal", none);
+  if (none || log == 0) return {};
+  return fail(Code::Internal, path + ": " + std::string(what_to_do(SQLITE_CORRUPT)) +
+                                  " (it is empty or gone, and its log " + path + "-wal is not)");
+}
+
 /// The file's size; 0 when it was created just now. Its directory is created with mode 0700 where it is
 /// missing.
 Result<std::int64_t> prepare_file(const std::string& path) {
@@ -421,6 +432,7 @@ Result<std::unique_ptr<Connection>> open_sqlite(const std::string& path, SqliteO
   // SQLite's count of its memory takes a lock at every allocation, and nobody reads it.
   static const int once = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
   (void)once;
+  if (auto whole = has_body(path); !whole) return fail(whole.error());
   const auto size = prepare_file(path);
   if (!size) return fail(size.error());
   const auto db = open_handle(path);

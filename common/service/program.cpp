@@ -1,5 +1,6 @@
 #include "common/service/program.hpp"
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -24,6 +25,12 @@ int refuse(const ProgramInfo& info, const std::string& why) {
   return kExitBadSetting;
 }
 
+/// A setting that is wrong is refused; what fails otherwise may go well at the next start.
+int give_up(const ProgramInfo& info, const Error& error) {
+  const int status = refuse(info, error.detail);
+  return error.code == Code::Rejected ? status : kExitFailed;
+}
+
 void open_log(const ProgramInfo& info, const config::Settings& settings) {
   for (const Secret& secret : config::secrets_of(settings))
     log::hide(secret.reveal());
@@ -31,6 +38,22 @@ void open_log(const ProgramInfo& info, const config::Settings& settings) {
   kLog.info("Initializing {}", config::version_of(info.about));
   for (const auto& warning : settings.warnings)
     kLog.warn("{}", warning);
+}
+
+/// What the machine lacks for now, and no setting mends: the program fails, and is started again.
+bool of_the_machine(int reason) {
+  switch (reason) {
+    case EROFS:
+    case EIO:
+    case ENOSPC:
+    case EDQUOT:
+    case ENOMEM:
+    case EMFILE:
+    case ENFILE:
+      return true;
+    default:
+      return false;
+  }
 }
 
 /// A stream needs a descriptor or two, and the usual soft limit of 1,024 would end at some 500 of them.
@@ -50,8 +73,9 @@ Result<void> make_directory(const std::string& path, std::string_view setting) {
   umask(before);
   if (!failed && access(path.c_str(), R_OK | W_OK | X_OK) != 0) failed = {errno, std::generic_category()};
   if (!failed) return {};
-  return fail(Code::Rejected, std::string(setting) + ": cannot use " + path + " (" + failed.message() +
-                                  "); make it and give it to this user, or set " + std::string(setting) +
+  const std::string what = std::string(setting) + ": cannot use " + path + " (" + failed.message() + "); ";
+  if (of_the_machine(failed.value())) return fail(Code::Internal, what + "see to its disk");
+  return fail(Code::Rejected, what + "make it and give it to this user, or set " + std::string(setting) +
                                   " to another directory");
 }
 
@@ -67,7 +91,7 @@ int run_program(int argc, const char* const* argv, const ProgramInfo& info,
     if (info.makes_directories) {
       for (const auto& [path, setting] : {std::pair(settings->state_dir, "KATANA_STATE_DIR"),
                                           std::pair(settings->run_dir, "KATANA_RUN_DIR")}) {
-        if (auto made = make_directory(path, setting); !made) return refuse(info, made.error().detail);
+        if (auto made = make_directory(path, setting); !made) return give_up(info, made.error());
       }
     }
     open_log(info, *settings);

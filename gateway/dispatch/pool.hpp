@@ -34,7 +34,7 @@ struct Worker {
 class Pool {
  public:
   /// Silence after which a worker is gone, and the same for one whose connection is closed.
-  static constexpr Millis kGoneAfter{3'000};
+  static constexpr Millis kGoneAfter{2'500};
   static constexpr Millis kComeBackWithin{1'000};
 
   Worker& add(const bus::PeerId& peer, const bus::Hello& hello, Mono now);

@@ -1,9 +1,13 @@
 #include "gateway/store/rescue.hpp"
 
+#include <algorithm>
+#include <cerrno>
 #include <ctime>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,7 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// The files that SQLite keeps a database in.
-constexpr const char* kParts[] = {"", "-wal", "-shm"};
+constexpr const char* kParts[] = {"-wal", "-shm", ""};
 
 Result<std::unique_ptr<db::Connection>> open_known(const std::string& path) {
   auto opened = db::open_sqlite(path, {.whole = true});
@@ -105,6 +109,44 @@ std::string losses(const std::string& path, const StoreSummary& backup) {
   return out + ".";
 }
 
+/// Any of its files: a log alone would be replayed into whatever is put beside it.
+bool exists(const std::string& path) {
+  std::error_code failed;
+  return std::any_of(std::begin(kParts), std::end(kParts),
+                     [&](const char* part) { return fs::exists(path + part, failed); });
+}
+
+void remove_parts(const std::string& path) {
+  std::error_code failed;
+  for (const char* part : kParts)
+    fs::remove(path + part, failed);
+}
+
+/// Whether a process has it open: SQLite's own lock (the bytes from 1 GiB on), which ours hold as long as they live.
+/// It is there whatever state the file is in.
+bool in_use(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = 0x40000000;
+  lock.l_len = 512;
+  const bool held = fcntl(fd, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  close(fd);
+  return held;
+}
+
+Result<void> flushed(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool done = fd >= 0 && fsync(fd) == 0;
+  const int reason = errno;
+  if (fd >= 0) close(fd);
+  if (done) return {};
+  return fail(Code::Internal, path + ": " + std::generic_category().message(reason));
+}
+
+/// The logs go first: a database without its log is an older one, a log without its database is a trap.
 Result<void> moved(const std::string& from, const std::string& to) {
   std::error_code failed;
   for (const char* part : kParts) {
@@ -116,11 +158,25 @@ Result<void> moved(const std::string& from, const std::string& to) {
 }
 
 std::string free_name(const std::string& path) {
-  std::error_code failed;
   for (int n = 1;; ++n) {
     std::string name = path + ".replaced-" + std::to_string(n);
-    if (!fs::exists(name, failed)) return name;
+    if (!exists(name)) return name;
   }
+}
+
+/// `backup` as a store of its own at `part`, looked at and made ready, so that the backup stays as it is.
+Result<StoreSummary> prepared(const std::string& backup, const std::string& part) {
+  remove_parts(part);
+  std::error_code failed;
+  const mode_t before = umask(0177);
+  fs::copy_file(backup, part, failed);
+  umask(before);
+  if (failed) return fail(Code::Internal, part + ": " + failed.message());
+  chmod(part.c_str(), 0600);
+  auto held = examine_store(part);
+  if (!held) return fail(held.error().code, "the backup can't be used: " + held.error().detail);
+  if (auto kept = flushed(part); !kept) return fail(kept.error());
+  return held;
 }
 
 }  // namespace
@@ -134,37 +190,31 @@ Result<StoreSummary> examine_store(const std::string& path) {
 Result<std::string> restore_store(const std::string& backup, const std::string& path, bool replace) {
   std::error_code failed;
   if (!fs::is_regular_file(backup, failed)) return fail(Code::Rejected, backup + ": there is no such file");
-  // A copy is looked at and made ready, so that the backup stays as it is.
-  const std::string part = path + ".restored";
-  for (const char* suffix : kParts)
-    fs::remove(part + suffix, failed);
-  const mode_t before = umask(0177);
-  fs::copy_file(backup, part, failed);
-  umask(before);
-  if (failed) return fail(Code::Internal, part + ": " + failed.message());
-  chmod(part.c_str(), 0600);
-  const auto held = examine_store(part);
-  if (!held) {
-    for (const char* suffix : kParts)
-      fs::remove(part + suffix, failed);
-    return fail(held.error().code, "the backup can't be used: " + held.error().detail);
+  if (in_use(path)) {
+    return fail(Code::Rejected, path + ": a process has it open, and nothing was changed; stop the gateway first");
   }
+  const std::string part = path + ".restored";
+  const auto held = prepared(backup, part);
+  if (!held) return remove_parts(part), fail(held.error());
   std::string kept;
-  if (fs::exists(path, failed)) {
+  if (exists(path)) {
     if (!replace) {
       const std::string lost = losses(path, *held);
-      for (const char* suffix : kParts)
-        fs::remove(part + suffix, failed);
+      remove_parts(part);
       return fail(Code::Rejected,
                   path + " is there already, and nothing was changed. " + lost +
                       " To put the backup in its place say --replace; the present one is kept "
                       "beside it");
     }
     kept = free_name(path);
-    if (auto put_aside = moved(path, kept); !put_aside) return fail(put_aside.error());
+    if (auto put_aside = moved(path, kept); !put_aside) return remove_parts(part), fail(put_aside.error());
   }
   if (auto placed = moved(part, path); !placed) return fail(placed.error());
+  if (auto durable = flushed(fs::path(path).parent_path().string()); !durable) return fail(durable.error());
   std::string out = "Restored " + path + ": " + words(*held) + ".";
+  if (held->open > 0) {
+    out += "\nThe open ones are answered when the gateway starts, also those that were answered after the backup.";
+  }
   if (!kept.empty()) out += "\nThe one before is kept as " + kept + ".";
   return out;
 }

@@ -29,7 +29,7 @@ OPEN_AT_ONCE = 6    # questions that wait for their answers
 CHATS = 3           # of a batch
 BATCH = 60          # questions; then what was shown is judged, and other chats are asked in
 PATIENCE = 3 * LIMIT  # seconds without an answer and without a death: stuck
-SHORTEST_FREEZE = 0.5  # seconds; the gateway gives a worker up after 3
+SHORTEST_FREEZE = 0.5  # seconds; the gateway gives a worker up within 3
 
 
 class Field:

@@ -262,6 +262,13 @@ class Damaged(Trial):
             with self.subTest(name):
                 self.store.write_bytes(bytes_)
                 self.assert_refused("restore")
+        log = pathlib.Path(f"{self.store}-wal")
+        for name, bytes_ in (("empty beside its log", b""), ("gone, its log isn't", None)):
+            with self.subTest(name):
+                self.store.unlink() if bytes_ is None else self.store.write_bytes(bytes_)
+                log.write_bytes(b"w" * 4096)
+                self.assert_refused("restore")
+                log.unlink()
         self.store.write_bytes(sound)
         database = sqlite3.connect(self.store)
         database.execute("INSERT INTO schema_version (version) VALUES (999)")
@@ -305,6 +312,9 @@ class Damaged(Trial):
         self.start_all()
         self.ask(chats=[8000])
         told(self.d, "CRITICAL", "gateway is unhealthy", "damaged", "katana restore")
+        status, out, err = self.d.command("doctor")
+        self.assertEqual(status, 1, out + err)
+        self.assertRegex(out, r"BROKEN +store: .*damaged.*katana restore")
         before = self.fingerprint()
         self.ask(chats=[8001])
         polls = len(self.sandbox.record(call="getUpdates"))

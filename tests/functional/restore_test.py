@@ -1,6 +1,7 @@
 """`katana backup` under load, `katana restore`, and what `katana doctor` says of the store."""
 
 import contextlib
+import signal
 import sqlite3
 import stat
 
@@ -64,6 +65,39 @@ class Restore(Case):
         self.d.start("katana-gateway", name="restored")
         self.d.wait_ready(("claude",))
         self.ask(300, 2)
+
+    def test_a_gateway_that_does_not_answer_has_the_store_all_the_same(self):
+        gateway = self.d.serve("claude")
+        self.ask(0, 2)
+        self.assertEqual(self.d.command("backup", str(self.backup))[0], 0)
+        gateway.signal(signal.SIGSTOP)
+        self.addCleanup(gateway.signal, signal.SIGCONT)
+        for more in ({}, {"KATANA_RUN_DIR": str(self.d.directory / "elsewhere")}):
+            self.d.set(**more)
+            status, out, err = self.d.command("restore", str(self.backup), "--replace")
+            self.assertEqual(status, 1, out + err)
+            self.assertIn("stop", err)
+        self.assertEqual(sorted(p.name for p in self.store.parent.glob("*.re*")), [])
+        gateway.signal(signal.SIGCONT)
+        self.ask(2, 1)
+
+    def test_a_log_that_was_left_behind_is_not_replayed_into_the_backup(self):
+        gateway = self.d.serve("claude")
+        self.ask(0, 3)
+        self.assertEqual(self.d.command("backup", str(self.backup))[0], 0)
+        self.ask(3, 5)
+        gateway.popen.kill()
+        gateway.wait()
+        log = self.store.with_name("katana.db-wal")
+        self.assertGreater(log.stat().st_size, 0)
+        self.store.unlink()
+        status, out, err = self.d.command("restore", str(self.backup))
+        self.assertEqual(status, 1, out + err)
+        self.assertIn("--replace", err)
+        status, out, err = self.d.command("restore", str(self.backup), "--replace")
+        self.assertEqual(status, 0, out + err)
+        self.assertTrue(self.store.with_name("katana.db.replaced-1-wal").exists(), "it is kept")
+        self.assertEqual(self.answered(self.store), 3)
 
     def test_what_is_no_backup_is_refused(self):
         self.d.serve("claude").stop()
