@@ -13,6 +13,7 @@ namespace {
 
 constexpr Millis kTick{500};
 constexpr Millis kBeatFileEvery{5'000};
+constexpr Millis kFirstPrune{60'000};  // a gateway that never lives for an hour prunes, too
 constexpr Millis kPruneEvery{3'600'000};
 constexpr std::uint32_t kMaxOutputTokens = 8'192;
 
@@ -124,6 +125,8 @@ void Gateway::recover() {
     }
     access_.restore(std::move(*members));
     if (!access_.has_admin()) kLog.info("There is no admin yet: the first `katana allow CODE` makes one");
+    count_dead_letters();  // told before we call ourselves ready: a beat without them would end their
+                           // incident
     store_->unfinished(Done<Unfinished>{.durable = [this](Result<Unfinished> unfinished) {
       if (!unfinished) {
         return service_.fail(with_context(unfinished.error(), "reading the store"));
@@ -145,7 +148,6 @@ void Gateway::restore(Unfinished unfinished) {
     outbox_->reply(r.chat, r.outbox_id, std::move(r.reply), r.attempted);
   for (auto& t : unfinished.turns)
     take_up(std::move(t), true);
-  count_dead_letters();
 }
 
 void Gateway::take_up(OpenTurn t, bool recovered) {
@@ -188,7 +190,10 @@ void Gateway::serve() {
   look_at_the_clock();
   tick_timer_ = service_.loop().every(kTick, [this] { tick(); });
   beat_file_timer_ = service_.loop().every(kBeatFileEvery, [this] { beat_file(); });
-  prune_timer_ = service_.loop().every(kPruneEvery, [this] { prune(); });
+  prune_timer_ = service_.loop().after(kFirstPrune, [this] {
+    prune();
+    prune_timer_ = service_.loop().every(kPruneEvery, [this] { prune(); });
+  });
   introduce();
   service_.ready();
 }

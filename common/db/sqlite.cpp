@@ -390,7 +390,8 @@ Result<std::unique_ptr<Copy>> SqliteConnection::copy_to(const std::string& path)
   return fail(Code::Internal, path + ": " + reason);
 }
 
-/// A log without its database is what is left of one: SQLite would take the store for new, and throw the log away.
+/// A log without its database is what is left of one: SQLite would take the store for new, and throw the log
+/// away.
 Result<void> has_body(const std::string& path) {
   std::error_code none;
   const auto body = std::filesystem::file_size(path, none);

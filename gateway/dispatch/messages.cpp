@@ -167,6 +167,11 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
   }
   release_credit(*e);
   e->peer = peer;
+  // The end of a lease that was taken back has the number of the one that took its place.
+  if (failed.error.code == Code::Cancelled && !e->cancelled) {
+    send(peer, bus::Committed{std::move(failed.job)});
+    return requeue(*e, "its worker stopped it unasked");
+  }
   events_.on_failure(failed, e->q.provider);
   fail(*e, failed);
 }

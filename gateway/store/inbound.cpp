@@ -68,8 +68,14 @@ void change(db::Connection& db, std::int64_t bot_id, Conversation& conversation,
   }
 }
 
-bool holds_any(db::Connection& db, const Conversation& conversation) {
-  return db.query("SELECT 1 FROM open_turns WHERE conversation_id = $1 AND held = 1", conversation.id).next();
+/// Whether the note of an earlier late question still stands for this one too: nothing was answered after it.
+bool note_stands(db::Connection& db, const Conversation& conversation) {
+  return db
+      .query(
+          "SELECT 1 FROM open_turns WHERE conversation_id = $1 AND held = 1 AND "
+          "turn_id > (SELECT last_turn FROM conversations WHERE conversation_id = $1)",
+          conversation.id)
+      .next();
 }
 
 OpenedTurn begin_turn(db::Connection& db, std::int64_t bot_id, const Conversation& conversation,
@@ -121,7 +127,7 @@ Accepted accept(db::Connection& db, std::int64_t bot_id, const Intake& intake, c
   if (intake.change || intake.prompt || intake.release_held) {
     Conversation conversation = find_or_begin(db, bot_id, intake.chat);
     if (intake.change) change(db, bot_id, conversation, *intake.change);
-    note = intake.held_note && !holds_any(db, conversation);
+    note = intake.held_note && !note_stands(db, conversation);
     if (intake.prompt) out.turn = begin_turn(db, bot_id, conversation, *intake.prompt, births);
     if (intake.release_held) out.released = release_held(db, conversation.id);
   }

@@ -122,8 +122,8 @@ void remove_parts(const std::string& path) {
     fs::remove(path + part, failed);
 }
 
-/// Whether a process has it open: SQLite's own lock (the bytes from 1 GiB on), which ours hold as long as they live.
-/// It is there whatever state the file is in.
+/// Whether a process has it open: SQLite's own lock (the bytes from 1 GiB on), which ours hold as long as
+/// they live. It is there whatever state the file is in.
 bool in_use(const std::string& path) {
   const int fd = open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return false;
@@ -191,7 +191,8 @@ Result<std::string> restore_store(const std::string& backup, const std::string& 
   std::error_code failed;
   if (!fs::is_regular_file(backup, failed)) return fail(Code::Rejected, backup + ": there is no such file");
   if (in_use(path)) {
-    return fail(Code::Rejected, path + ": a process has it open, and nothing was changed; stop the gateway first");
+    return fail(Code::Rejected,
+                path + ": a process has it open, and nothing was changed; stop the gateway first");
   }
   const std::string part = path + ".restored";
   const auto held = prepared(backup, part);
@@ -213,7 +214,9 @@ Result<std::string> restore_store(const std::string& backup, const std::string& 
   if (auto durable = flushed(fs::path(path).parent_path().string()); !durable) return fail(durable.error());
   std::string out = "Restored " + path + ": " + words(*held) + ".";
   if (held->open > 0) {
-    out += "\nThe open ones are answered when the gateway starts, also those that were answered after the backup.";
+    out +=
+        "\nThe open ones are answered when the gateway starts, also those that were answered after the "
+        "backup.";
   }
   if (!kept.empty()) out += "\nThe one before is kept as " + kept + ".";
   return out;

@@ -69,7 +69,7 @@ struct Intake {
   std::optional<ChatChange> change{};
   std::optional<Prompt> prompt{};
   std::vector<Reply> replies{};
-  std::optional<Reply> held_note{};  ///< of a held prompt: written unless its conversation holds others
+  std::optional<Reply> held_note{};  ///< of a held prompt: written unless one stands already
   bool release_held = false;         ///< the held turns of this conversation are to be answered now
 };
 

@@ -10,6 +10,11 @@ minute; to a chat one a second after a burst of three; and no call at all where 
 import collections
 import dataclasses
 import json
+import re
+
+
+PLACEHOLDER = "…"
+MARKER = re.compile(r"[A-Z]+(?:-\d+)?!")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +31,9 @@ class Message:
     text: str | None
     versions: tuple = ()
 
-    def ever(self, marker):
-        return any(marker in text for text in (self.text or "", *self.versions))
+    def markers(self):
+        """All that it ever showed."""
+        return {marker for text in (self.text or "", *self.versions) for marker in MARKER.findall(text)}
 
 
 @dataclasses.dataclass
@@ -36,12 +42,14 @@ class Verdict:
     doubled: list = dataclasses.field(default_factory=list)    # questions whose answer stood in two messages
     disordered: list = dataclasses.field(default_factory=list) # pairs of questions, answered in the other order
     misplaced: list = dataclasses.field(default_factory=list)  # questions answered in another chat
-    strays: list = dataclasses.field(default_factory=list)     # messages that stand and answer nothing
+    fragments: list = dataclasses.field(default_factory=list)  # messages that stand with a part of an answer
+    strays: list = dataclasses.field(default_factory=list)     # placeholders that stand
 
     @property
     def sins(self):
         """What must never be. A stray placeholder may, one for a kill."""
-        return {name: getattr(self, name) for name in ("lost", "doubled", "disordered", "misplaced") if getattr(self, name)}
+        return {name: getattr(self, name) for name in ("lost", "doubled", "disordered", "misplaced", "fragments")
+                if getattr(self, name)}
 
 
 def history(sandbox, chats):
@@ -71,8 +79,13 @@ def judge(questions, messages):
     """`questions` in the order in which each chat asked them; `messages` in any order."""
     verdict = Verdict()
     answers = {}  # question -> its message
+    showing = collections.defaultdict(list)  # marker -> the messages that ever showed it
+    for message in messages:
+        for marker in message.markers():
+            showing[marker].append(message)
     for question in questions:
-        everywhere = [m for m in messages if m.ever(question.marker)]
+        assert MARKER.fullmatch(question.marker), question
+        everywhere = showing[question.marker]
         here = [m for m in everywhere if m.chat == question.chat]
         if len(here) != len(everywhere):
             verdict.misplaced.append(question)
@@ -92,7 +105,13 @@ def judge(questions, messages):
             if answers[first].message_id > answers[second].message_id:
                 verdict.disordered.append((first, second))
     useful = set(answers.values())
-    verdict.strays = [m for m in messages if m.text is not None and m not in useful]
+    for message in messages:
+        if message.text is None or message in useful:
+            continue
+        if message.text == PLACEHOLDER:
+            verdict.strays.append(message)
+        elif not message.markers():  # else it was judged above
+            verdict.fragments.append(message)
     return verdict
 
 

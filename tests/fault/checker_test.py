@@ -25,9 +25,13 @@ class Checker(unittest.TestCase):
         self.assertEqual(self.judge([Message(1, 10, "something else", ("so A!",)), *GOOD[1:]]).sins, {"lost": [A]})
 
     def test_an_answer_that_never_became_whole(self):
-        verdict = self.judge([Message(1, 10, "so", ("…",)), *GOOD[1:]])
-        self.assertEqual(verdict.sins, {"lost": [A]})
-        self.assertEqual(len(verdict.strays), 1)
+        part = Message(1, 10, "so", ("…",))
+        self.assertEqual(self.judge([part, *GOOD[1:]]).sins, {"lost": [A], "fragments": [part]})
+
+    def test_a_part_of_an_answer_beside_the_whole(self):
+        part = Message(2, 8, "90 % of it ▉", ("…",))
+        verdict = self.judge([*GOOD, part])
+        self.assertEqual((verdict.sins, verdict.strays), ({"fragments": [part]}, []))
 
     def test_an_answer_in_two_messages(self):
         self.assertEqual(self.judge([*GOOD, Message(1, 14, "so A!")]).sins, {"doubled": [A]})

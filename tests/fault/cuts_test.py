@@ -1,7 +1,12 @@
-"""A worker whose connection to the gateway is held up, one way or both, reset, or torn to single bytes."""
+"""A worker whose connection to the gateway is held up, one way or both, reset, or torn to single bytes.
 
+KATANA_TIMES=judge (tests/fault/run.sh, where nothing else runs) also judges how soon a cut is noticed and healed.
+"""
+
+import os
 import pathlib
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
@@ -10,6 +15,8 @@ from harness import USERS_TOKEN, Case, eventually, main  # noqa: E402
 from proxy import DOWN, UP, Proxy  # noqa: E402
 
 CHATS = range(7000, 7004)
+NOTICED, CONVERGED = 3.0, 10.0  # seconds, from the cut and from its end
+JUDGED = os.environ.get("KATANA_TIMES") == "judge"
 
 
 class Cuts(Case):
@@ -38,9 +45,28 @@ class Cuts(Case):
     def wait_begun(self):
         eventually("all answers have begun", lambda: all(self.sandbox.texts(c) and self.sandbox.texts(c)[-1] != "…" for c in CHATS))
 
-    def assert_converges(self):
+    def within(self, limit, since, what):
+        took = time.monotonic() - since
+        print(f"{self._testMethodName}: {what} after {took:.2f} s", flush=True)
+        if JUDGED:
+            self.assertLessEqual(took, limit, what)
+
+    def cut(self, *ways):
+        self.proxy.hold(*ways)
+        return time.monotonic()
+
+    def heal(self):
+        self.proxy.heal()
+        healed = time.monotonic()
+        self.await_answers()
+        self.within(CONVERGED, healed, "all is answered")
+
+    def await_answers(self):
         for question in self.asked:
             self.sandbox.wait_text(question.marker, chat=question.chat)
+
+    def assert_converges(self):
+        self.await_answers()
         self.ask("tokens=2 token_ms=0")
         for question in self.asked:
             self.sandbox.wait_text(question.marker, chat=question.chat)
@@ -59,26 +85,30 @@ class Cuts(Case):
     def test_held_both_ways(self):
         self.ask()
         self.wait_begun()
-        self.proxy.hold(UP, DOWN)
+        since = self.cut(UP, DOWN)
         eventually("the gateway misses it", lambda: self.workers() == 0)
+        self.within(NOTICED, since, "the gateway misses the worker")
         eventually("it misses the gateway", lambda: "connecting anew" in self.worker.log())
-        self.proxy.heal()
+        self.within(NOTICED, since, "both miss each other")
+        self.heal()
         self.assert_converges()
 
     def test_held_towards_the_gateway(self):
         self.ask()
         self.wait_begun()
-        self.proxy.hold(UP)
+        since = self.cut(UP)
         eventually("the gateway misses it", lambda: self.workers() == 0)
-        self.proxy.heal()
+        self.within(NOTICED, since, "the gateway misses the worker")
+        self.heal()
         self.assert_converges()
 
     def test_held_towards_the_worker(self):
         self.ask()
         self.wait_begun()
-        self.proxy.hold(DOWN)
+        since = self.cut(DOWN)
         eventually("it misses the gateway", lambda: "connecting anew" in self.worker.log())
-        self.proxy.heal()
+        self.within(NOTICED, since, "the worker misses the gateway")
+        self.heal()
         self.assert_converges()
 
     def test_reset_again_and_again(self):

@@ -11,7 +11,6 @@ than there were kills (or a single kill left more than one in a chat). KATANA_BI
 import argparse
 import collections
 import concurrent.futures
-import json
 import pathlib
 import random
 import signal
@@ -21,7 +20,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
-from checker import Message, Question, judge  # noqa: E402
+from checker import Question, history, judge  # noqa: E402
 from harness import LIMIT, Deployment, Process, BIN  # noqa: E402
 from steps import STEPS  # noqa: E402
 
@@ -48,6 +47,7 @@ class Field:
         self.asked = 0        # number of the next question
         self.chat = 10_000
         self.open = []        # questions without their answer
+        self.all = []         # all questions that were judged
         self.batch = []       # all questions of these chats
         self.holding = False  # no new question: a job must not lose two workers by our hand
         self.strays = self.killed_in_batch = 0
@@ -133,15 +133,6 @@ class Field:
             self.open.append(question)
             self.batch.append(question)
 
-    def history(self):
-        messages = []
-        for chat in sorted({question.chat for question in self.batch}):
-            for m in json.loads(self.sandbox.get("chat", id=chat)).get("messages", []):
-                if m["by_bot"]:
-                    versions = tuple(h.get("text", "") for h in m.get("history", []))
-                    messages.append(Message(chat, m["message_id"], None if m["deleted"] else m.get("text", ""), versions))
-        return messages
-
     def look(self):
         """Takes note of answers that came; true if there were any."""
         before = len(self.open)
@@ -151,12 +142,13 @@ class Field:
         return len(self.open) < before
 
     def close_batch(self):
-        verdict = judge(self.batch, self.history())
+        verdict = judge(self.batch, history(self.sandbox, sorted({question.chat for question in self.batch})))
         # A chat has one call under way at a time: a death leaves at most one placeholder in each.
         if verdict.sins or len(verdict.strays) > CHATS * self.killed_in_batch:
             raise AssertionError(f"{verdict.sins or verdict.strays} after {dict(self.kills)}")
         self.strays += len(verdict.strays)
         self.killed_in_batch = 0
+        self.all += self.batch
         self.batch = []
         self.chat += CHATS
 
@@ -182,7 +174,14 @@ class Field:
                 last_asked = bool(self.open)
             time.sleep(0.005)
         self.close_batch()
+        self.judge_all()
         self.stop()
+
+    def judge_all(self):
+        """Once more, and all together: what came late into a batch that was judged already, or into another one's chats."""
+        verdict = judge(self.all, history(self.sandbox, sorted({question.chat for question in self.all})))
+        if verdict.sins:
+            raise AssertionError(f"in the end: {verdict.sins} after {dict(self.kills)}")
 
     def stop(self):
         """In good order; then the store holds nothing unfinished, and is whole."""

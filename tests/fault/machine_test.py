@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional
 
 from checker import Message, Question, judge  # noqa: E402
 from harness import BIN, Case, eventually  # noqa: E402
-from watching import in_chat, in_mail, told  # noqa: E402
+from watching import in_chat, in_mail, kill, told  # noqa: E402
 
 OUTAGE = float(os.environ.get("KATANA_OUTAGE", "5"))
 CHATS = range(7000, 7004)
@@ -185,6 +185,23 @@ class Disk(Trial):
         self.bad_machine()
         self.start_all()
         self.go_through(lambda: self.order("disk", READ_ONLY), lambda: self.order("disk", 0), "nothing can be stored")
+
+    @unittest.skipUnless(OWN_MOUNTS in os.environ, "no mount can be made here")
+    def test_read_only_when_the_gateway_starts(self):
+        """No setting is wrong: it is tried until the disk is good again."""
+        self.d.set(KATANA_EXPECT=None)
+        self.d.up_without_openai()
+        self.ask()
+        self.assert_just()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro,mode=700", "katana", self.state], check=True)
+        unmount = ["umount", "--lazy", self.state]
+        self.addCleanup(lambda: os.path.ismount(self.state) and subprocess.run(unmount, check=True))
+        kill(self.d.pid_of("gateway"))
+        eventually("it was tried more than once", lambda: self.d.katana.log().count("see to its disk") > 1)
+        self.ask()
+        subprocess.run(unmount, check=True)
+        self.assert_just()
+        told(self.d, "RESOLVED", "gateway is down")
 
     @unittest.skipIf(OUTAGE < 30, "the store of an idle bot is tried once a minute")
     def test_that_fails_on_an_idle_bot(self):

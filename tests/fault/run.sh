@@ -26,8 +26,9 @@ done
 say "== losses of power"
 KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
 say "== cuts of the ways, and every message of the bus"
-python3 tests/fault/cuts_test.py
+KATANA_TIMES=judge python3 tests/fault/cuts_test.py
 python3 tests/fault/ways_test.py
+python3 tests/fault/streams_test.py
 python3 tests/fault/messages_test.py ${1:-}
 say "== a disk that is full or fails, a damaged store, clocks that jump"
 KATANA_OUTAGE=$outage python3 tests/fault/machine_test.py

@@ -513,6 +513,20 @@ TEST_F(DispatcherTest, AFailureOfTheWorkerThatLostTheLeaseEndsNothing) {
   EXPECT_EQ(answers[1], "answer");
 }
 
+TEST_F(DispatcherTest, AnAnswerIsNotStoppedByALeaseThatWasTakenBack) {
+  join("p", "w");
+  ask(1, 100);
+  EXPECT_EQ(bus.take<bus::Job>("p").size(), 1u);
+  d->on_message("p", bus::JobFailed{.job = {"job1", 1}, .error = {Code::Cancelled, "stopped"}});
+  store.run();
+  EXPECT_TRUE(answers.empty()) << "nobody asked for a stop";
+  const auto again = bus.take<bus::Job>("p");
+  ASSERT_EQ(again.size(), 1u);
+  EXPECT_EQ(again[0].job, (bus::JobRef{"job1", 2}));
+  answer("p", {"job1", 2}, "whole");
+  EXPECT_EQ(answers[1], "whole");
+}
+
 TEST_F(DispatcherTest, ADroppedQuestionIsAsIfNeverAsked) {
   join("p", "w");
   ask(1, 100);

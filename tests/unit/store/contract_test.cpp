@@ -465,6 +465,9 @@ TEST_P(StoreContract, ALateQuestionWaitsForItsAskersWord) {
   press.update_id = ++world.last_update;
   EXPECT_THAT(world.accept_one(press).released, IsEmpty());
   EXPECT_NE(late("third").held_note_id, 0) << "nothing is held any more: a note again";
+  world.exchange(chat, "in time", "Yes.");
+  EXPECT_NE(late("fourth").held_note_id, 0) << "the conversation went on: the old note stands far above";
+  EXPECT_EQ(late("fifth").held_note_id, 0);
 }
 
 TEST_P(StoreContract, ADeadLetterIsAskedAgainAsANewTurn) {

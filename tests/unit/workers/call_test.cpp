@@ -150,6 +150,56 @@ TEST_F(CallTest, PingsAreNoAnswerButThinkingIs) {
   EXPECT_TRUE(http.requests[0]->closed);
 }
 
+TEST_F(CallTest, NonsenseInTheStreamBeforeAnyTextIsAskedAgain) {
+  stream_starts(0);
+  http.data(0, "event: content_block_delta\ndata: {\"delta\":{\"ty\n\n");
+  EXPECT_THAT(failures(), IsEmpty());
+  EXPECT_TRUE(http.requests[0]->closed);
+  pass(Millis{700});
+  answer(1, "fine");
+  EXPECT_EQ(results().at(0).text, "fine");
+}
+
+TEST_F(CallTest, NonsenseInTheStreamAfterTextKeepsTheText) {
+  stream_starts(0);
+  text(0, "Half");
+  http.data(0, "event: content_block_delta\ndata: {\"delta\":{\"ty\n\n");
+  ASSERT_THAT(failures(), SizeIs(1));
+  EXPECT_EQ(failures()[0].error.code, Code::Malformed);
+  EXPECT_EQ(failures()[0].partial_text, "Half");
+  pass(Millis{10'000});
+  EXPECT_THAT(http.requests, SizeIs(1));
+}
+
+TEST_F(CallTest, SilenceAfterTextKeepsTheText) {
+  stream_starts(0);
+  text(0, "Half");
+  pass(Millis{59'800});
+  EXPECT_TRUE(failures().empty());
+  pass(Millis{400});
+  ASSERT_FALSE(failures().empty());
+  EXPECT_EQ(failures()[0].error.code, Code::Timeout);
+  EXPECT_EQ(failures()[0].partial_text, "Half");
+  pass(Millis{10'000});
+  EXPECT_EQ(http.requests.size(), 1u) << "never asked again once there is text";
+}
+
+TEST_F(CallTest, MerePingsAfterTextKeepTheText) {
+  stream_starts(0);
+  text(0, "Half");
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_TRUE(failures().empty());
+    pass(Millis{30'000});
+    ping(0);
+  }
+  pass(Millis{300});
+  ASSERT_FALSE(failures().empty());
+  EXPECT_EQ(failures()[0].error.code, Code::Timeout);
+  EXPECT_EQ(failures()[0].partial_text, "Half");
+  pass(Millis{10'000});
+  EXPECT_EQ(http.requests.size(), 1u);
+}
+
 TEST_F(CallTest, TheJobsTimeEndsIt) {
   bus::Job hurried = job("j2");
   hurried.time_left_ms = 5'000;

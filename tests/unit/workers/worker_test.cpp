@@ -278,7 +278,7 @@ TEST_F(WorkerTest, SilenceBringsAFreshConnectionAndTheJobsGoOn) {
   say(job("j1"));
   stream_starts(0);
   text(0, "so far");
-  pass(Millis{2'500}, true);
+  pass(Millis{2'000}, true);
   EXPECT_EQ(g.reconnects, 0);
   pass(Millis{1'000}, true);
   EXPECT_EQ(g.reconnects, 1);
