@@ -60,8 +60,13 @@ Error system_error(const std::string& path, std::string_view doing, int number) 
 
 /// Renames a file that is forced to the disk, and forces its new name there too. Nothing is replaced.
 Result<void> name_durably(const std::string& from, const std::string& to) {
-  if (renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) != 0)
-    return fail(system_error(to, "naming it", errno));
+  bool named = renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0;
+  // Network file systems know no flags; a second name is refused where there is one already, too.
+  if (!named && (errno == EINVAL || errno == ENOSYS)) {
+    named = link(from.c_str(), to.c_str()) == 0;
+    if (named) unlink(from.c_str());
+  }
+  if (!named) return fail(system_error(to, "naming it", errno));
   const std::string directory = std::filesystem::absolute(to).parent_path().string();
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   const bool synced = fd >= 0 && fsync(fd) == 0;

@@ -148,12 +148,13 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
   release_credit(*e);
   e->peer = peer;
   events_.on_result(result, e->q.provider);
-  settle(*e, Settlement{.job = std::move(result.job),
-                        .provider = e->q.provider,
-                        .model = std::move(result.model),
-                        .text = with_ending(std::move(result.text), result.stop),
-                        .usage = result.usage,
-                        .request_id = std::move(result.request_id)});
+  settle(*e,
+         Settlement{.job = std::move(result.job),
+                    .provider = e->q.provider,
+                    .model = e->q.model,  // as it was asked for, which prices go by; servers say it longer
+                    .text = with_ending(std::move(result.text), result.stop),
+                    .usage = result.usage,
+                    .request_id = std::move(result.request_id)});
 }
 
 void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {

@@ -4,10 +4,41 @@
 
 namespace katana::gateway {
 
+void Line::join(ChatKey conversation, bool first) {
+  auto& topics = topics_[conversation.chat_id];
+  const bool waits = !topics.empty();
+  first ? topics.push_front(conversation) : topics.push_back(conversation);
+  if (waits && first) std::erase(chats_, conversation.chat_id);
+  if (waits && !first) return;
+  first ? chats_.push_front(conversation.chat_id) : chats_.push_back(conversation.chat_id);
+}
+
+void Line::leave(ChatKey conversation) {
+  const auto it = topics_.find(conversation.chat_id);
+  std::erase(it->second, conversation);
+  if (!it->second.empty()) return;
+  topics_.erase(it);
+  std::erase(chats_, conversation.chat_id);
+}
+
+std::optional<ChatKey> Line::next() {
+  if (chats_.empty()) return std::nullopt;
+  const std::int64_t chat = chats_.front();
+  chats_.pop_front();
+  const auto it = topics_.find(chat);
+  const ChatKey conversation = it->second.front();
+  it->second.pop_front();
+  if (it->second.empty()) {
+    topics_.erase(it);
+  } else {
+    chats_.push_back(chat);
+  }
+  return conversation;
+}
+
 void FairQueue::line_up(ChatKey chat, Conversation& c, bool first) {
   if (c.busy || c.in_line || c.questions.empty()) return;
-  auto& line = line_[c.questions.front().provider];
-  first ? line.push_front(chat) : line.push_back(chat);
+  line_[c.questions.front().provider].join(chat, first);
   c.in_line = true;
 }
 
@@ -20,10 +51,10 @@ void FairQueue::push(ChatKey chat, std::int64_t turn_id, std::string provider) {
 
 std::optional<std::int64_t> FairQueue::pop(const std::string& provider) {
   const auto it = line_.find(provider);
-  if (it == line_.end() || it->second.empty()) return std::nullopt;
-  const ChatKey chat = it->second.front();
-  it->second.pop_front();
-  Conversation& c = conversations_[chat];
+  if (it == line_.end()) return std::nullopt;
+  const auto chat = it->second.next();
+  if (!chat) return std::nullopt;
+  Conversation& c = conversations_[*chat];
   c.in_line = false;
   c.busy = true;
   const std::int64_t turn_id = c.questions.front().turn_id;
@@ -58,17 +89,19 @@ bool FairQueue::remove(ChatKey chat, std::int64_t turn_id) {
   const auto at = std::find_if(c.questions.begin(), c.questions.end(),
                                [&](const Waiting& w) { return w.turn_id == turn_id; });
   if (at == c.questions.end()) return false;
-  if (c.in_line) {  // its place may have been its first question's provider: stand in line anew
-    auto& line = line_[c.questions.front().provider];
-    line.erase(std::find(line.begin(), line.end(), chat));
-    c.in_line = false;
-  }
+  // It keeps its place in line as long as its next question is for the same provider; else it stands behind
+  // anew.
+  const std::string stands_for = c.questions.front().provider;
   c.questions.erase(at);
   --waiting_;
+  if (c.in_line && (c.questions.empty() || c.questions.front().provider != stands_for)) {
+    line_[stands_for].leave(chat);
+    c.in_line = false;
+  }
   if (c.questions.empty() && !c.busy) {
     conversations_.erase(it);
   } else {
-    line_up(chat, c, true);
+    line_up(chat, c, false);
   }
   return true;
 }

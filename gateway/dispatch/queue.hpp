@@ -5,15 +5,31 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <unordered_map>
 
 #include "common/core/clock.hpp"
 #include "gateway/store/store.hpp"
 
 namespace katana::gateway {
 
-/// Waiting questions, fair between conversations: each conversation answers one at a time in the order asked,
-/// and conversations take turns, so that a thousand questions in one chat hold up nobody else. Pure. A
-/// question is known here by its turn id; whose it is and what it holds is the dispatcher's.
+/// Who is next: chats take turns, and within a chat its conversations (topics), so that a thousand questions
+/// in one chat hold up nobody else, in however many topics they stand. Pure.
+class Line {
+ public:
+  void join(ChatKey conversation, bool first);
+  void leave(ChatKey conversation);
+  /// Out of the line with it; its chat, if others of it wait, goes to the end.
+  std::optional<ChatKey> next();
+  [[nodiscard]] bool empty() const { return chats_.empty(); }
+
+ private:
+  std::deque<std::int64_t> chats_;  ///< those in `topics_`, in turn
+  std::unordered_map<std::int64_t, std::deque<ChatKey>> topics_;
+};
+
+/// Waiting questions, fair between chats: each conversation answers one at a time in the order asked, and
+/// they take turns as `Line` says. Pure. A question is known here by its turn id; whose it is and what it
+/// holds is the dispatcher's.
 class FairQueue {
  public:
   /// A question comes in at the end of its conversation.
@@ -48,7 +64,7 @@ class FairQueue {
   void line_up(ChatKey chat, Conversation& conversation, bool first);
 
   std::map<ChatKey, Conversation> conversations_;
-  std::map<std::string, std::deque<ChatKey>> line_;
+  std::map<std::string, Line> line_;
   std::size_t waiting_ = 0;
 };
 

@@ -76,9 +76,9 @@ void Poller::poll() {
 void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {
   if (state_ != State::Polling) return;
   ++polls_;
-  fail_point("offset_sent");  // the updates before these are confirmed
   last_attempt_end_ = clock_.mono();
   if (!answer) return on_failure(answer.error());
+  fail_point("offset_sent");  // the updates before these are confirmed
   auto updates = parser_.parse_batch(answer->json);
   if (!updates) {
     return on_failure(telegram::ApiError{.error = with_context(updates.error(), "reading updates")});

@@ -31,7 +31,8 @@ struct BadSetting : std::runtime_error {
 };
 
 constexpr Millis kAnswer{15'000};
-constexpr Millis kAlertAnswer{70'000};  // a channel may take its time
+constexpr Millis kCopyAnswer{3'600'000};  // a large store on a slow disk
+constexpr Millis kAlertAnswer{70'000};    // a channel may take its time
 
 /// The command line: what was asked for, and the options of all verbs.
 struct Cli {
@@ -162,11 +163,12 @@ void add_gateway_verbs(Cli& cli) {
   cli.verb("reload", "Tries polling and sending again, and reads files anew", [&] {
     return cli.ask("gateway", {"reload", {}});
   });
-  cli.verb("backup", "Writes a copy of the store",
-           [&] {
-             // The gateway stands in another directory.
-             return cli.ask("gateway", {"backup", {std::filesystem::absolute(cli.name).string()}});
-           })
+  cli.verb(
+         "backup", "Writes a copy of the store",
+         [&] {
+           // The gateway stands in another directory.
+           return cli.ask("gateway", {"backup", {std::filesystem::absolute(cli.name).string()}}, kCopyAnswer);
+         })
       ->add_option("file", cli.name, "Where to")
       ->required()
       ->type_name("FILE");

@@ -106,12 +106,13 @@ TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
   d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "Hel"});
   d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 1, .text = "lo"});
   EXPECT_EQ(text[1], "Hello");
-  d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello."});
+  d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello.", .model = "m-20261101"});
   EXPECT_TRUE(bus.take<bus::Committed>("p").empty()) << "not before it is durable";
   d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello."});
   store.run();
   EXPECT_EQ(answers[1], "Hello.");
-  EXPECT_EQ(store.settlements.size(), 1u);
+  ASSERT_EQ(store.settlements.size(), 1u);
+  EXPECT_EQ(store.settlements[0].model, "m") << "prices go by the name that was asked for";
   EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u);
   answer("p", {"job1", 1}, "Hello.");
   EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u) << "a repeated result is committed again and ignored";

@@ -21,6 +21,22 @@ TEST(FairQueue, AThousandInOneChatHoldUpNobodyElse) {
   EXPECT_EQ(q.waiting(), 999u);
 }
 
+TEST(FairQueue, AThousandTopicsOfOneChatAreOneChat) {
+  FairQueue q;
+  for (int i = 0; i < 1000; ++i)
+    q.push({3, i}, i, "claude");
+  q.push(kBert, 5000, "claude");
+  EXPECT_EQ(q.pop("claude"), 0);
+  EXPECT_EQ(q.pop("claude"), 5000);
+  EXPECT_EQ(q.pop("claude"), 1) << "its topics go on in turn, side by side";
+  q.put_back({3, 1}, 1, "claude");
+  q.push(kAnna, 6000, "claude");
+  EXPECT_EQ(q.pop("claude"), 1) << "what was put back is first again";
+  EXPECT_TRUE(q.remove({3, 2}, 2));
+  EXPECT_EQ(q.pop("claude"), 6000);
+  EXPECT_EQ(q.pop("claude"), 3);
+}
+
 TEST(FairQueue, KeepsTheOrderOfAConversationAcrossProviders) {
   FairQueue q;
   q.push(kAnna, 1, "claude");
@@ -56,6 +72,17 @@ TEST(FairQueue, RemovesOnlyWhatWaits) {
   EXPECT_FALSE(q.remove(kAnna, 2));
   EXPECT_FALSE(q.remove(kBert, 9));
   EXPECT_EQ(q.waiting(), 0u);
+}
+
+TEST(FairQueue, AStopMovesNobodyToTheFront) {
+  FairQueue q;
+  q.push(kAnna, 1, "claude");
+  q.push(kBert, 2, "claude");
+  q.push(kBert, 3, "claude");
+  q.push(kAnna, 4, "claude");
+  EXPECT_TRUE(q.remove(kBert, 2));
+  EXPECT_EQ(q.pop("claude"), 1);
+  EXPECT_EQ(q.pop("claude"), 3);
 }
 
 TEST(FairQueue, AnOccupiedConversationWaits) {
