@@ -61,16 +61,6 @@ std::string line(std::string_view name, std::string_view text) {
   return out.append(text).append("\n");
 }
 
-std::string attempt_line(const TracedAttempt& a) {
-  std::string text = a.provider + ", " + a.model;
-  if (!a.worker_id.empty()) text += ", worker " + a.worker_id;
-  if (a.leased_at != Wall{}) text += ", leased " + time_of(a.leased_at);
-  if (a.ended_at != Wall{}) text += ", ended " + time_of(a.ended_at);
-  if (!a.ending.empty()) text += " (" + a.ending + ")";
-  if (!a.request_id.empty()) text += ", request id " + a.request_id;
-  return line("attempt " + std::to_string(a.attempt), text);
-}
-
 std::string used_text(const bus::Usage& usage, const config::Model* model) {
   std::string text = std::to_string(usage.input_tokens) + " tokens in (" +
                      std::to_string(usage.cache_read_tokens) + " from the cache), " +
@@ -80,6 +70,17 @@ std::string used_text(const bus::Usage& usage, const config::Model* model) {
   char usd[32];
   std::snprintf(usd, sizeof usd, "; %.6f USD", *cost);
   return text + usd;
+}
+
+std::string attempt_line(const TracedAttempt& a, const config::ModelTable& models) {
+  std::string text = a.provider + ", " + a.model;
+  if (!a.worker_id.empty()) text += ", worker " + a.worker_id;
+  if (a.leased_at != Wall{}) text += ", leased " + time_of(a.leased_at);
+  if (a.ended_at != Wall{}) text += ", ended " + time_of(a.ended_at);
+  if (!a.ending.empty()) text += " (" + a.ending + ")";
+  if (!a.request_id.empty()) text += ", request id " + a.request_id;
+  if (a.usage != bus::Usage{}) text += ", used " + used_text(a.usage, models.find(a.model));
+  return line("attempt " + std::to_string(a.attempt), text);
 }
 
 std::string trace_text(const Trace& t, std::string_view stage, const config::ModelTable& models) {
@@ -93,7 +94,7 @@ std::string trace_text(const Trace& t, std::string_view stage, const config::Mod
                           ", user " + std::to_string(t.user_id));
   out += line("asked", time_of(t.asked_at));
   for (const TracedAttempt& a : t.attempts)
-    out += attempt_line(a);
+    out += attempt_line(a, models);
   if (t.settled_at != Wall{}) {
     out += line("settled", time_of(t.settled_at) + (t.answered ? ", answered" : ", failed: " + t.error_code));
     const config::Model* model = t.attempts.empty() ? nullptr : models.find(t.attempts.back().model);

@@ -67,7 +67,7 @@ void Dispatcher::start(Entry& e, Worker& worker) {
   e.peer = worker.peer;
   worker.outstanding.insert(turn_id);
   store_.lease(
-      e.q.job, worker.worker_id, e.q.provider, e.q.model,
+      e.q.job, worker.worker_id, e.q.provider, e.q.model, e.deaths,
       Done<LeasedJob>{
           .applied =
               [this, turn_id, ref = e.q.job](Result<LeasedJob>& leased) {
@@ -192,7 +192,8 @@ void Dispatcher::retry_store() {
   if (store_.trouble()) return;
   for (auto& [turn_id, e] : entries_) {
     if (e.unsettled) settle(e, Settlement(*e.unsettled));
-    if (auto end = std::exchange(e.unqueued, std::nullopt)) requeue(e, end->ending, end->request_id);
+    if (auto end = std::exchange(e.unqueued, std::nullopt))
+      requeue(e, end->ending, end->request_id, end->usage);
   }
 }
 

@@ -134,7 +134,7 @@ class Dispatcher {
   void fail(Entry& entry, const bus::JobFailed& failed);
   void fail_here(Entry& entry, Error error);
   bool fall_back(Entry& entry, const bus::JobFailed& failed);
-  void requeue(Entry& entry, std::string why, std::string request_id = {});
+  void requeue(Entry& entry, std::string why, std::string request_id = {}, bus::Usage usage = {});
   void bury(Entry& entry);
   void take_back_deaths(const std::string& worker_id);
   void on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& next, const AttemptEnd& end);

@@ -88,18 +88,18 @@ bool Dispatcher::fall_back(Entry& e, const bus::JobFailed& failed) {
     kLog.warn("job {}: {} failed, {} is asked instead", e.q.job.job_id, e.q.provider, provider);
     e.q.provider = provider;
     e.q.model = policy_.default_model(provider);
-    requeue(e, std::string(to_string(failed.error.code)), failed.request_id);
+    requeue(e, std::string(to_string(failed.error.code)), failed.request_id, failed.usage);
     return true;
   }
   return false;
 }
 
 /// Rule 5: a new attempt, since the old one's worker is gone or has lost it.
-void Dispatcher::requeue(Entry& e, std::string why, std::string request_id) {
+void Dispatcher::requeue(Entry& e, std::string why, std::string request_id, bus::Usage usage) {
   release_credit(e);
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   if (e.deaths >= kPoisonDeaths) return bury(e);
-  const AttemptEnd end{std::move(why), std::move(request_id), e.deaths};
+  const AttemptEnd end{std::move(why), std::move(request_id), e.deaths, usage};
   e.state = State::Requeueing;
   const std::int64_t turn_id = e.q.turn_id;
   store_.requeue(e.q.job, end,

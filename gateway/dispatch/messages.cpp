@@ -171,7 +171,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
   // The end of a lease that was taken back has the number of the one that took its place.
   if (failed.error.code == Code::Cancelled && !e->cancelled) {
     send(peer, bus::Committed{std::move(failed.job)});
-    return requeue(*e, "its worker stopped it unasked");
+    return requeue(*e, "its worker stopped it unasked", failed.request_id, failed.usage);
   }
   events_.on_failure(failed, e->q.provider);
   fail(*e, failed);

@@ -124,9 +124,8 @@ Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t b
   if (!job->leased) {
     db.run(
         "UPDATE open_turns SET leased = 1, worker_id = $1, lease_provider = $2, lease_model = $3, leased_at "
-        "= $4 "
-        "WHERE turn_id = $5",
-        lease.worker_id, lease.provider, lease.model, to_unix_ms(lease.now), job->turn_id);
+        "= $4, deaths = $5 WHERE turn_id = $6",
+        lease.worker_id, lease.provider, lease.model, to_unix_ms(lease.now), lease.deaths, job->turn_id);
   }
   LeasedJob out{lease.job, histories.tell(db, job->conversation_id, last_turn_of(db, *job))};
   out.turns.push_back({bus::Speaker::User, std::move(job->question)});
@@ -141,18 +140,22 @@ Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::
   }
   db.run(
       "INSERT INTO attempts (turn_id, attempt, bot_id, provider, model, worker_id, leased_at, ended_at, "
-      "ending, request_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+      "ending, request_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
       job->turn_id, job->attempt, bot_id, job->provider, job->model, job->worker_id, job->leased_at,
-      to_unix_ms(now), end.ending, end.request_id);
+      to_unix_ms(now), end.ending, end.request_id, end.usage.input_tokens, end.usage.output_tokens,
+      end.usage.cache_read_tokens, end.usage.cache_write_tokens);
   db.run(
       "UPDATE open_turns SET attempt = attempt + 1, deaths = $1, leased = 0, worker_id = '', "
       "lease_provider = '', lease_model = '', leased_at = 0 WHERE turn_id = $2",
       end.deaths, job->turn_id);
-  UsageLine lost;
-  lost.provider = job->provider;
-  lost.model = job->model;
-  lost.calls = lost.lost = 1;
-  book(db, bot_id, now, job->user_id, lost);
+  UsageLine line;
+  line.provider = job->provider;
+  line.model = job->model;
+  line.calls = 1;
+  line.lost = end.usage == bus::Usage{} ? 1 : 0;
+  line.tokens = end.usage;
+  book(db, bot_id, now, job->user_id, line);
   return bus::JobRef{ref.job_id, ref.attempt + 1};
 }
 

@@ -69,12 +69,15 @@ bool read_open(db::Connection& db, std::int64_t bot_id, bool settled, Trace& tra
 std::vector<TracedAttempt> earlier_attempts(db::Connection& db, std::int64_t turn_id) {
   std::vector<TracedAttempt> out;
   auto rows = db.query(
-      "SELECT attempt, provider, model, worker_id, leased_at, ended_at, ending, request_id FROM attempts "
-      "WHERE turn_id = $1 ORDER BY attempt",
+      "SELECT attempt, provider, model, worker_id, leased_at, ended_at, ending, request_id, "
+      "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens FROM attempts WHERE turn_id = $1 "
+      "ORDER BY attempt",
       turn_id);
   while (rows.next()) {
     out.push_back({rows.integer<std::uint32_t>(0), rows.text(1), rows.text(2), rows.text(3),
-                   from_unix_ms(rows.integer(4)), from_unix_ms(rows.integer(5)), rows.text(6), rows.text(7)});
+                   from_unix_ms(rows.integer(4)), from_unix_ms(rows.integer(5)), rows.text(6), rows.text(7),
+                   bus::Usage{rows.integer<std::uint64_t>(8), rows.integer<std::uint64_t>(9),
+                              rows.integer<std::uint64_t>(10), rows.integer<std::uint64_t>(11)}});
   }
   return out;
 }

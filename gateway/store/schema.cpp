@@ -147,6 +147,10 @@ CREATE TABLE attempts (
   ended_at INTEGER NOT NULL,
   ending TEXT NOT NULL,
   request_id TEXT NOT NULL,
+  input_tokens INTEGER NOT NULL,
+  output_tokens INTEGER NOT NULL,
+  cache_read_tokens INTEGER NOT NULL,
+  cache_write_tokens INTEGER NOT NULL,
   PRIMARY KEY (turn_id, attempt)
 ) WITHOUT ROWID;
 

@@ -58,6 +58,7 @@ struct Lease {
   std::string worker_id;
   std::string provider;
   std::string model;
+  int deaths = 0;
   Wall now{};
 };
 Result<LeasedJob> lease(db::Connection& db, Histories& histories, std::int64_t bot_id, const Lease& lease);

@@ -53,10 +53,10 @@ void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> don
 }
 
 void SqlStore::lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
-                     Done<LeasedJob> done) {
+                     int deaths, Done<LeasedJob> done) {
   submit<LeasedJob>([this, bot = bot_id_,
                      lease = sql::Lease{std::move(job), std::move(worker_id), std::move(provider),
-                                        std::move(model), clock_.wall()}](
+                                        std::move(model), deaths, clock_.wall()}](
                         db::Connection& db) { return sql::lease(db, histories_, bot, lease); },
                     std::move(done));
 }

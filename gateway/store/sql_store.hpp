@@ -23,7 +23,7 @@ class SqlStore final : public Store {
            std::int64_t bot_id, sql::Highest highest);
 
   void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) override;
-  void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
+  void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model, int deaths,
              Done<LeasedJob> done) override;
   void requeue(bus::JobRef job, AttemptEnd end, Done<bus::JobRef> done) override;
   void settle(Settlement settlement, Done<Settled> done) override;

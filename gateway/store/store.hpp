@@ -93,6 +93,7 @@ struct AttemptEnd {
   std::string ending;        ///< why, in a few words without a user's text
   std::string request_id{};  ///< the provider's, if it came that far
   int deaths = 0;            ///< workers that died under this job by now
+  bus::Usage usage{};        ///< as far as it is known; a call that was lost tells nothing
 };
 
 /// What a lease returns: all that the worker must be told.
@@ -196,6 +197,7 @@ struct TracedAttempt {
   Wall ended_at{};     ///< epoch: it hasn't
   std::string ending;  ///< empty: it runs, or it brought the result
   std::string request_id;
+  bus::Usage usage{};  ///< of one that ended; the last one's is the trace's
 };
 
 /// All that is known of one question, and no word of it.
@@ -259,9 +261,10 @@ class Store {
 
   // dispatch
   /// queued -> leased. Rejected when (job_id, attempt) isn't queued or leased. The start is booked with it. A
-  /// lease repeated for the same worker is fine; for another one `requeue` comes first.
+  /// lease repeated for the same worker is fine; for another one `requeue` comes first. `deaths`: as they
+  /// count now, since a worker that was given up may have come back.
   virtual void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model,
-                     Done<LeasedJob> done) = 0;
+                     int deaths, Done<LeasedJob> done) = 0;
   /// leased -> queued with attempt + 1: its worker is gone, or another provider is asked. The new attempt.
   virtual void requeue(bus::JobRef job, AttemptEnd end, Done<bus::JobRef> done) = 0;
   virtual void settle(Settlement settlement, Done<Settled> done) = 0;

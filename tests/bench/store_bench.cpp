@@ -90,7 +90,7 @@ class Load {
 
  private:
   void lease(const OpenedTurn& turn) {
-    store_.lease({turn.job_id, 1}, "k7m2xq9tabcd", "claude", "claude-sonnet-5-5",
+    store_.lease({turn.job_id, 1}, "k7m2xq9tabcd", "claude", "claude-sonnet-5-5", 0,
                  {[](const Result<LeasedJob>& job) { job.value(); }, {}});
   }
   void placeholder(const OpenedTurn& turn, std::int64_t chat) {

@@ -118,7 +118,7 @@ class Life {
                                   }});
   }
   void lease(const gateway::OpenedTurn& turn) {
-    store_->lease({turn.job_id, 1}, "w", "claude", "m", {.durable = [this, turn](auto leased) {
+    store_->lease({turn.job_id, 1}, "w", "claude", "m", 0, {.durable = [this, turn](auto leased) {
                     ASSERT_TRUE(leased) << leased.error().detail;
                     settle(turn);
                   }});

@@ -9,7 +9,7 @@ namespace katana::gateway {
 class StoreStub : public Store {
  public:
   void accept(std::vector<Intake>, Done<std::vector<Accepted>>) override {}
-  void lease(bus::JobRef, std::string, std::string, std::string, Done<LeasedJob>) override {}
+  void lease(bus::JobRef, std::string, std::string, std::string, int, Done<LeasedJob>) override {}
   void requeue(bus::JobRef, AttemptEnd, Done<bus::JobRef>) override {}
   void settle(Settlement, Done<Settled>) override {}
   void add_part(std::int64_t, int, Done<AnswerPart>) override {}

@@ -280,6 +280,7 @@ TEST_F(DispatcherTest, AWorkerThatComesBackWasNotDead) {
   ASSERT_EQ(store.ends.size(), 1u);
   EXPECT_EQ(store.ends[0].deaths, 1);
   join("p1-again", "w1");  // its connection was cut, for longer than anybody waits
+  EXPECT_EQ(store.leased_deaths, 0) << "the store knows, too";
   bus.gone.insert("p1-again");
   pass(Millis{2'000});
   EXPECT_TRUE(dead.empty());

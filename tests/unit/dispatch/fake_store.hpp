@@ -20,6 +20,7 @@ class FakeStore : public StoreStub {
   std::set<std::string> settled;
   std::vector<Settlement> settlements;
   std::vector<AttemptEnd> ends;
+  int leased_deaths = 0;  ///< that came with the last lease
 
   void run() {
     while (!waiting_.empty())
@@ -33,7 +34,9 @@ class FakeStore : public StoreStub {
     next();
   }
 
-  void lease(bus::JobRef job, std::string, std::string, std::string, Done<LeasedJob> done) override {
+  void lease(bus::JobRef job, std::string, std::string, std::string, int deaths,
+             Done<LeasedJob> done) override {
+    leased_deaths = deaths;
     const bool ok = attempt_of(job.job_id) == job.attempt && !settled.contains(job.job_id);
     finish<LeasedJob>(ok, LeasedJob{.job = job, .turns = {{bus::Speaker::User, "question of " + job.job_id}}},
                       std::move(done));

@@ -239,6 +239,8 @@ TEST_P(StoreContract, ARequeuedJobHasANewAttemptAndTheOldOneIsStale) {
   EXPECT_EQ(open.deaths, 1);
   EXPECT_EQ(open.job.attempt, 3U);
   EXPECT_FALSE(open.leased);
+  ASSERT_TRUE(world.lease({turn.job_id, 3}, "w3", 0));
+  EXPECT_EQ(world.unfinished().turns.at(0).deaths, 0) << "who died under it came back";
   EXPECT_EQ(world.settle(World::answer({turn.job_id, 3}, "From the queue.")), Settled::Applied);
 }
 
@@ -576,6 +578,15 @@ TEST_P(StoreContract, ATraceTellsEveryStepAndNoText) {
   EXPECT_EQ(world.trace(blocked.job_id)->state, Trace::State::Abandoned);
   EXPECT_EQ(world.trace(blocked.job_id)->abandoned, "blocked");
   EXPECT_EQ(world.trace(gone.job_id)->state, Trace::State::Delivered);
+  const OpenedTurn billed = world.ask({9, 9}, "?");
+  ASSERT_TRUE(world.lease({billed.job_id, 1}));
+  const auto input_before = world.usage(Wall{}).tokens.input_tokens;
+  const AttemptEnd broke{"overloaded", "req_7", 0, {30, 2, 1, 4}};
+  ASSERT_TRUE(await<bus::JobRef>(world.loop, [&](auto done) {
+    world.store().requeue({billed.job_id, 1}, broke, std::move(done));
+  }));
+  EXPECT_EQ(world.trace(billed.job_id)->attempts.at(0).usage, broke.usage) << "what it cost is known";
+  EXPECT_EQ(world.usage(Wall{}).tokens.input_tokens, input_before + 30) << "and booked";
   EXPECT_FALSE(world.trace("nonsense"));
   EXPECT_FALSE(world.trace("999999"));
 }
@@ -700,7 +711,7 @@ TEST_P(StoreContract, OperationsMayFollowEachOtherWithoutWaiting) {
   bool leased = false;
   world.store().accept({world.question(chat, "quick?")}, {[&](const Result<std::vector<Accepted>>& accepted) {
                          ASSERT_TRUE(accepted);
-                         world.store().lease({accepted->front().turn->job_id, 1}, "w1", "claude", "m",
+                         world.store().lease({accepted->front().turn->job_id, 1}, "w1", "claude", "m", 0,
                                              {{}, [&](Result<LeasedJob> job) { leased = job.has_value(); }});
                        }});
   run_until(world.loop, [&] { return leased; });

@@ -78,9 +78,10 @@ class World {
     intake.change = ChatChange{{}, {}, true};
     accept_one(std::move(intake));
   }
-  Result<LeasedJob> lease(bus::JobRef job, std::string worker = "w1") {
-    return await<LeasedJob>(
-        loop, [&](auto done) { store().lease(job, worker, "claude", "claude-sonnet-5-5", std::move(done)); });
+  Result<LeasedJob> lease(bus::JobRef job, std::string worker = "w1", int deaths = 0) {
+    return await<LeasedJob>(loop, [&](auto done) {
+      store().lease(job, worker, "claude", "claude-sonnet-5-5", deaths, std::move(done));
+    });
   }
   Result<bus::JobRef> requeue(bus::JobRef job, int deaths) {
     const AttemptEnd end{.ending = "its worker died", .request_id = "req_0", .deaths = deaths};
