@@ -146,7 +146,11 @@ OutboxEvents Gateway::outbox_events() {
       .on_reply_done = [this](std::int64_t, const std::string&) { check_drained(); },
       .on_chat_gone =
           [](std::int64_t chat) { kLog.info("Chat {}: nothing can be sent there any more", chat); },
-      .on_migrated = [](std::int64_t from, std::int64_t to) { kLog.info("Chat {} is now {}", from, to); },
+      .on_migrated =
+          [this](std::int64_t from, std::int64_t to) {
+            kLog.info("Chat {} is now {}", from, to);
+            dispatcher_->move_chat(from, to);
+          },
       .on_error =
           [this](const Error& error, std::string_view doing) {
             counters_->telegram_errors.add();

@@ -68,6 +68,9 @@ class Dispatcher {
   /// Ends the question's answer. False when there is nothing to end.
   bool cancel(ChatKey chat);
 
+  /// A group has another id from now on: its questions and its answers go on there.
+  void move_chat(std::int64_t from, std::int64_t to);
+
   /// Forgets a question whose commit failed: it was handed out early, and is as if never asked.
   void drop(std::int64_t turn_id);
 

@@ -185,6 +185,12 @@ bool Dispatcher::cancel(ChatKey chat) {
   return true;
 }
 
+void Dispatcher::move_chat(std::int64_t from, std::int64_t to) {
+  for (auto& [turn_id, e] : entries_)
+    if (e.q.chat.chat_id == from) e.q.chat.chat_id = to;
+  queue_.move_chat(from, to);
+}
+
 void Dispatcher::drop(std::int64_t turn_id) {
   const auto it = entries_.find(turn_id);
   if (it == entries_.end()) return;

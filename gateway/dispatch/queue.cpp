@@ -1,6 +1,7 @@
 #include "gateway/dispatch/queue.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace katana::gateway {
 
@@ -104,6 +105,24 @@ bool FairQueue::remove(ChatKey chat, std::int64_t turn_id) {
     line_up(chat, c, false);
   }
   return true;
+}
+
+void FairQueue::move_chat(std::int64_t from, std::int64_t to) {
+  const auto leave = [this](ChatKey key, Conversation& c) {
+    if (c.in_line) line_[c.questions.front().provider].leave(key);
+    c.in_line = false;
+  };
+  for (auto it = conversations_.lower_bound(ChatKey{from, std::numeric_limits<std::int64_t>::min()});
+       it != conversations_.end() && it->first.chat_id == from;) {
+    leave(it->first, it->second);
+    const ChatKey key{to, it->first.thread_id};
+    Conversation& there = conversations_[key];
+    leave(key, there);
+    there.questions.insert(there.questions.begin(), it->second.questions.begin(), it->second.questions.end());
+    there.busy = there.busy || it->second.busy;
+    it = conversations_.erase(it);
+    line_up(key, there, false);
+  }
 }
 
 bool FairQueue::any(const std::string& provider) const {

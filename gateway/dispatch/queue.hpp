@@ -47,6 +47,9 @@ class FairQueue {
   /// Takes a waiting question out. False when it isn't waiting.
   bool remove(ChatKey chat, std::int64_t turn_id);
 
+  /// A group became a supergroup: what waits there, waits under its new id, before what came to that already.
+  void move_chat(std::int64_t from, std::int64_t to);
+
   [[nodiscard]] std::size_t waiting() const { return waiting_; }
   [[nodiscard]] bool any(const std::string& provider) const;
 

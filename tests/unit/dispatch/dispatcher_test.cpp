@@ -529,6 +529,15 @@ TEST_F(DispatcherTest, AnAnswerIsNotStoppedByALeaseThatWasTakenBack) {
   EXPECT_EQ(answers[1], "whole");
 }
 
+TEST_F(DispatcherTest, AStopReachesAnAnswerWhoseGroupMoved) {
+  join("p", "w");
+  ask(1, -5);
+  d->move_chat(-5, -100);
+  EXPECT_FALSE(d->cancel({-5, 0}));
+  EXPECT_TRUE(d->cancel({-100, 0}));
+  EXPECT_EQ(bus.take<bus::Cancel>("p").size(), 1u);
+}
+
 TEST_F(DispatcherTest, ADroppedQuestionIsAsIfNeverAsked) {
   join("p", "w");
   ask(1, 100);

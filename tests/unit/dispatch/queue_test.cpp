@@ -85,6 +85,25 @@ TEST(FairQueue, AStopMovesNobodyToTheFront) {
   EXPECT_EQ(q.pop("claude"), 3);
 }
 
+TEST(FairQueue, AGroupThatMovedGoesOnUnderItsNewId) {
+  FairQueue q;
+  q.push({-5, 0}, 1, "claude");
+  EXPECT_EQ(q.pop("claude"), 1);
+  q.push({-5, 0}, 2, "openai");
+  q.push({-5, 7}, 3, "claude");
+  q.push({-100, 0}, 4, "claude");
+  q.move_chat(-5, -100);
+  EXPECT_EQ(q.waiting(), 3u);
+  EXPECT_EQ(q.pop("claude"), 3);
+  EXPECT_FALSE(q.pop("claude"))
+      << "its first answer is under way, its second question is before the new ones";
+  q.release({-100, 0});
+  EXPECT_EQ(q.pop("openai"), 2);
+  q.release({-100, 0});
+  EXPECT_EQ(q.pop("claude"), 4);
+  EXPECT_FALSE(q.any("claude") || q.any("openai"));
+}
+
 TEST(FairQueue, AnOccupiedConversationWaits) {
   FairQueue q;
   q.occupy(kAnna);
