@@ -86,6 +86,10 @@ std::string queue_full() {
          "minutes.";
 }
 
+std::string queue_full_for_now() {
+  return "Too many questions wait just now. Please press again in a few minutes.";
+}
+
 std::string came_late() {
   return "I was away, and what you wrote meanwhile reaches me late. Do you still want an answer?";
 }

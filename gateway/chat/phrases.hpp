@@ -26,6 +26,7 @@ std::string only_text();
 std::string unknown_command(std::string_view command);
 std::string nothing_to_stop();
 std::string queue_full();
+std::string queue_full_for_now();  ///< of a button, which stays
 /// About questions that came in too old: once for all of a conversation's, with its button.
 std::string came_late();
 std::string answer_now();

@@ -90,7 +90,13 @@ std::shared_ptr<Inbox::Slice> Inbox::decide(const Batch& batch, std::size_t from
   for (std::size_t i = from; i < to; ++i) {
     Decision d = chat_.decide(batch.updates[i], batch.choices[i], now);
     const bool asks = d.intake.prompt && !d.intake.prompt->held;
-    if (asks && undispatched_ >= events_.room()) {
+    const bool full = undispatched_ >= events_.room();
+    if (d.intake.release_held && full) {
+      d.intake.release_held = false;
+      d.ignored = "queue_full";
+      d.press_text = phrases::queue_full_for_now();
+    }
+    if (asks && full) {
       chat_.turn_away(d);
     } else if (asks) {
       ++slice->questions;

@@ -142,6 +142,11 @@ TEST_F(InboxTest, ALateQuestionIsHeldAndReleasedByTheButton) {
     inbox.accept(std::move(press_poll), [](const Result<void>&) {});
   };
   store.released = {OpenTurn{.turn_id = 1}, OpenTurn{.turn_id = 2}};
+  room = 0;
+  press_it();
+  EXPECT_TRUE(told.empty());
+  EXPECT_NE(press.find("press again"), std::string::npos);
+  room = 10;
   press_it();
   EXPECT_EQ(told, (std::vector<std::string>{"released", "released"}));
   EXPECT_EQ(press, "");
