@@ -104,6 +104,7 @@ Result<void> Gateway::start() {
                            arm_poller();
                            if (poller_->polls() == 1) beat_file();  // the first sign of life at once
                          },
+                     .introduced = [this](const telegram::BotUser& me) { introduced(me); },
                      .store_trouble = [this] { return store_->trouble(); }});
 
   auto control = control::ControlServer::listen(
@@ -194,36 +195,25 @@ void Gateway::serve() {
     prune();
     prune_timer_ = service_.loop().every(kPruneEvery, [this] { prune(); });
   });
-  introduce();
+  poller_->start();
   service_.ready();
 }
 
-/// Who are we? The name decides which mentions and commands are ours, so polling begins with the first
-/// answer, whatever it is: what is wrong with the way to Telegram the poller tells best. Tried until it
-/// works.
-void Gateway::introduce() {
-  introduce_call_ = api_->get_me([this](telegram::ApiResult<telegram::BotUser> me) {
-    if (!me) {
-      introduce_timer_ = service_.loop().after(Millis{30'000}, [this] { introduce(); });
-      if (!draining_) poller_->start();
-      return;
-    }
-    offer_.bot_username = me->username;
-    offer_.bot_name = me->first_name;
-    if (!draining_) poller_->start();
-    kLog.info("This is @{} ({}); group privacy is {}", me->username, me->id,
-              me->can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
-    std::vector<std::pair<std::string, std::string>> commands{{"new", "Start over"},
-                                                              {"model", "See or choose the model"},
-                                                              {"stop", "Stop the answer"},
-                                                              {"help", "What I can do"}};
-    if (offer_.claude && offer_.openai) {
-      commands.insert(commands.begin() + 1,
-                      {{"claude", "Let Claude answer"}, {"openai", "Let OpenAI answer"}});
-    }
-    introduce_call_ = api_->set_commands(commands, [](telegram::ApiResult<bool> done) {
-      if (!done) kLog.warn("The list of commands could not be set: {}", done.error().error.detail);
-    });
+/// The name decides which mentions and commands are ours.
+void Gateway::introduced(const telegram::BotUser& me) {
+  offer_.bot_username = me.username;
+  offer_.bot_name = me.first_name;
+  kLog.info("This is @{} ({}); group privacy is {}", me.username, me.id,
+            me.can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
+  std::vector<std::pair<std::string, std::string>> commands{{"new", "Start over"},
+                                                            {"model", "See or choose the model"},
+                                                            {"stop", "Stop the answer"},
+                                                            {"help", "What I can do"}};
+  if (offer_.claude && offer_.openai) {
+    commands.insert(commands.begin() + 1, {{"claude", "Let Claude answer"}, {"openai", "Let OpenAI answer"}});
+  }
+  commands_call_ = api_->set_commands(commands, [](telegram::ApiResult<bool> done) {
+    if (!done) kLog.warn("The list of commands could not be set: {}", done.error().error.detail);
   });
 }
 

@@ -46,7 +46,7 @@ class Gateway {
   /// A turn that the store has open goes on here. `recovered`: an earlier process may have sent something.
   void take_up(OpenTurn turn, bool recovered);
   void serve();
-  void introduce();
+  void introduced(const telegram::BotUser& me);
 
   // the way of a question
   InboxEvents inbox_events();
@@ -102,8 +102,7 @@ class Gateway {
   loop::Timer poll_timer_;
   loop::Timer beat_file_timer_;
   loop::Timer prune_timer_;
-  loop::Timer introduce_timer_;
-  net::HttpCall introduce_call_;
+  net::HttpCall commands_call_;
 
   /// Text of answers whose turn is dispatched but not yet durable: shown from `show` on.
   std::unordered_map<std::int64_t, std::string> early_text_;

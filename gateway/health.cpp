@@ -146,8 +146,7 @@ void Gateway::stop() {
   beat_file_timer_.reset();
   poll_timer_.reset();
   prune_timer_.reset();
-  introduce_timer_.reset();
-  introduce_call_.cancel();
+  commands_call_.cancel();
   if (outbox_) outbox_->stop();
   control_.reset();
   bus_.reset();

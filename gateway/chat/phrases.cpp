@@ -148,6 +148,11 @@ std::string job_failed(const Error& error, std::string_view label, std::string_v
   return with_id("⚠️ " + reason(error, label), error, job_id);
 }
 
+std::string not_shown(std::string_view job_id) {
+  return "⚠️ Telegram doesn't take what stood here. Please ask again in other words.\n(id " +
+         std::string(job_id) + ")";
+}
+
 std::string dead_letter(std::string_view job_id) {
   return "⚠️ Something broke here twice over this question, so I don't try it a third time. The operator "
          "is "

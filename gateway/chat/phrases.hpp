@@ -37,6 +37,8 @@ std::string provider_label(std::string_view provider);
 /// What the user reads when a job failed: what happened, what they can do, and the id for the operator.
 std::string job_failed(const Error& error, std::string_view provider_label, std::string_view job_id);
 /// Two workers died under the question.
+/// Telegram takes this answer in no form.
+std::string not_shown(std::string_view job_id);
 std::string dead_letter(std::string_view job_id);
 /// Stands under an answer that broke off.
 std::string broken_off(const Error& error, std::string_view provider_label, std::string_view job_id);

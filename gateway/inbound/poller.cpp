@@ -64,6 +64,7 @@ void Poller::poll() {
   if (events_.store_trouble) {
     if (const auto trouble = events_.store_trouble()) return store_fails(*trouble);
   }
+  if (events_.introduced && !introduced_) return introduce();
   to(State::Polling);
   // While in trouble ask with a short wait, so that recovery shows at once instead of after a quiet 50 s.
   const Seconds timeout = last_success_ && trouble_.empty() ? kPollTimeout : Seconds{0};
@@ -71,6 +72,19 @@ void Poller::poll() {
   call_ = api_.get_updates(
       offset_, kBatch, timeout,
       [this](telegram::ApiResult<telegram::RawUpdates> answer) { on_answer(std::move(answer)); });
+}
+
+/// What may fail here fails like a poll, and is told and waited for alike.
+void Poller::introduce() {
+  to(State::Introducing);
+  call_ = api_.get_me([this](telegram::ApiResult<telegram::BotUser> me) {
+    if (state_ != State::Introducing) return;
+    last_attempt_end_ = clock_.mono();
+    if (!me) return on_failure(me.error());
+    introduced_ = true;
+    events_.introduced(*me);
+    poll();
+  });
 }
 
 void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {

@@ -24,6 +24,9 @@ class Poller {
   struct Events {
     std::function<void(std::vector<Update>, std::function<void(Result<void>)>)> accept;
     std::function<void()> changed;  ///< `due()` may be another now
+    /// Who we are, which decides whom a mention addresses: asked for until it is known, and before the first
+    /// update is taken. Empty: nobody needs to know.
+    std::function<void(const telegram::BotUser&)> introduced{};
     /// Why nothing could be stored; unset: it could. Until then nothing is asked for. May be empty.
     std::function<std::optional<Error>()> store_trouble{};
   };
@@ -51,8 +54,9 @@ class Poller {
   [[nodiscard]] std::uint64_t failures() const { return failures_; }
 
  private:
-  enum class State { Stopped, Polling, Committing, ClearingWebhook, Waiting };
+  enum class State { Stopped, Introducing, Polling, Committing, ClearingWebhook, Waiting };
 
+  void introduce();
   void poll();
   void on_answer(telegram::ApiResult<telegram::RawUpdates> answer);
   void on_failure(const telegram::ApiError& error);
@@ -69,6 +73,7 @@ class Poller {
   UpdateParser parser_;
   net::HttpCall call_;
   State state_ = State::Stopped;
+  bool introduced_ = false;
   bool waits_ = false;  ///< the poll under way is a long one
   std::optional<Mono> due_;
   std::int64_t offset_ = 0;

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <utility>
 
+#include "gateway/chat/phrases.hpp"
+
 namespace katana::gateway {
 namespace {
 
@@ -101,7 +103,9 @@ telegram::OutText Answer::message(std::size_t part) {
   telegram::OutText m = placeholder(part);
   const bool last = part + 1 >= composer.count();
   m.keyboard = !last ? telegram::Keyboard{} : final ? final_keyboard : slot.keyboard;
-  if (parts[part].plain) {
+  if (parts[part].excused) {
+    m.text = phrases::not_shown(slot.job_id);
+  } else if (parts[part].plain) {
     m.text = composer.plain(part);
   } else {
     const markdown::Formatted& shown = composer.part(part);

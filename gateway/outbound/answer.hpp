@@ -47,6 +47,7 @@ struct ShownPart {
   bool stored = true;             ///< row and message id are durable
   bool done = false;              ///< shows its last text
   bool plain = false;             ///< its formatting was refused
+  bool excused = false;           ///< its text was, too: words that say so stand in its place
   bool uncertain = false;         ///< it may be there: the user was asked
   int gone = 0;                   ///< how often it was found deleted
 };
@@ -75,6 +76,7 @@ struct Answer {
   std::vector<ShownPart> parts;
   telegram::Keyboard final_keyboard;
   std::string abandoned;           ///< why it can't be shown
+  std::string refusal;             ///< why a part of it isn't
   std::uint64_t seen_version = 0;  ///< of the composer, as the last growing part shows it
   std::uint64_t generation = 0;    ///< of restarts
   std::size_t most_parts = static_cast<std::size_t>(-1);  ///< the store takes no more

@@ -364,6 +364,15 @@ void Outbox::Impl::refused(const Flight& flight, const Error& error, bool format
         part.plain = true;
         return;
       }
+      if (!flight.frozen) {  // more text comes, and that may be taken
+        part.plain = false;
+        answer->seen_version = flight.version;
+        return;
+      }
+      if (!std::exchange(part.excused, true)) {
+        answer->refusal = "refused: " + error.detail;
+        return;
+      }
       break;
     default:
       break;

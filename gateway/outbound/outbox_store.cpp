@@ -113,7 +113,9 @@ void Outbox::Impl::deliver(Answer& answer) {
   answer.delivering = true;
   const std::int64_t turn_id = answer.slot.turn_id;
   const bool cut = answer.abandoned.empty() && answer.composer.count() > answer.most_parts;
-  const std::string abandoned = cut ? "too long: its end is not shown" : answer.abandoned;
+  const std::string abandoned = cut                        ? "too long: its end is not shown"
+                                : answer.abandoned.empty() ? answer.refusal
+                                                           : answer.abandoned;
   auto task = std::make_shared<StoreTask>();
   task->doing = "store answer_delivered";
   task->run = [this, turn_id, abandoned](Done<Nothing> done) {

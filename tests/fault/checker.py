@@ -21,6 +21,7 @@ MARKER = re.compile(r"[A-Z]+(?:-\d+)?!")
 class Question:
     chat: int
     marker: str
+    parts: int = 1  # messages that its answer takes; the last one has the marker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +106,12 @@ def judge(questions, messages):
             if answers[first].message_id > answers[second].message_id:
                 verdict.disordered.append((first, second))
     useful = set(answers.values())
+    for question, last in ((q, m) for q, m in answers.items() if q.parts > 1):
+        before = sorted((m for m in messages if m.chat == question.chat and m.message_id < last.message_id and m.text
+                         and m.text != PLACEHOLDER and not m.markers()), key=lambda m: -m.message_id)
+        useful |= set(before[:question.parts - 1])
+        if len(before) < question.parts - 1:
+            verdict.lost.append(question)
     for message in messages:
         if message.text is None or message in useful:
             continue

@@ -28,6 +28,14 @@ class Checker(unittest.TestCase):
         part = Message(1, 10, "so", ("…",))
         self.assertEqual(self.judge([part, *GOOD[1:]]).sins, {"lost": [A], "fragments": [part]})
 
+    def test_an_answer_of_several_messages(self):
+        long = Question(5, "L!", 3)
+        parts = [Message(5, 4, "first"), Message(5, 7, "second"), Message(5, 8, "third L!")]
+        self.assertEqual(judge([long], [Message(5, 3, "…"), *parts]).sins, {})
+        self.assertEqual(judge([long], parts[1:]).sins, {"lost": [long]})
+        twice = Message(5, 6, "second")
+        self.assertEqual(judge([long], [*parts, twice]).sins, {"fragments": [parts[0]]})
+
     def test_a_part_of_an_answer_beside_the_whole(self):
         part = Message(2, 8, "90 % of it ▉", ("…",))
         verdict = self.judge([*GOOD, part])

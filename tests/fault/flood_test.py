@@ -38,8 +38,8 @@ class Flood(Case):
         self.gateway = self.d.serve("claude")
         self.asked, self.starts = [], []
 
-    def ask(self, chat, how=AT_ONCE, words="", **more):
-        question = Question(chat, f"END-{len(self.asked)}!")
+    def ask(self, chat, how=AT_ONCE, words="", parts=1, **more):
+        question = Question(chat, f"END-{len(self.asked)}!", parts)
         self.asked.append(question)
         self.sandbox.say(f"{words}[[{how} end={question.marker}]]", chat=chat, **more)
         return question
@@ -128,7 +128,10 @@ class Lost(Flood):
             self.sandbox.post("chat", chat=chat, type="private")
             self.sandbox.fault(chat=chat, **fault)
         for chat in chats:
-            self.ask(chat, "tokens=1500 token_ms=0 first_ms=0" if chat == chats[3] else AT_ONCE)
+            if chat == chats[3]:
+                self.ask(chat, "tokens=1500 token_ms=0 first_ms=0", parts=3)
+            else:
+                self.ask(chat)
         for question in self.asked:
             self.await_answer(question, 2 * LIMIT)
         eventually("all is delivered", lambda: self.d.metric('katana_answers_total{outcome="delivered"}') == len(chats))

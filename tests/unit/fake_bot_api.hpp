@@ -20,7 +20,11 @@ class FakeBotApi : public BotApi {
   std::deque<Poll> polls;
   std::deque<Then<bool>> webhook_deletions;
 
-  net::HttpCall get_me(Then<BotUser>) override { return {}; }
+  net::HttpCall get_me(Then<BotUser> then) override {
+    introductions.push_back(std::move(then));
+    return {};
+  }
+  std::deque<Then<BotUser>> introductions;
   net::HttpCall get_updates(std::int64_t offset, int, Seconds timeout, Then<RawUpdates> then) override {
     polls.push_back({offset, timeout, std::move(then)});
     return {};

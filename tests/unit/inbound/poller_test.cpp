@@ -57,6 +57,41 @@ TEST_F(PollerTest, ConfirmsABatchOnlyWhenItIsDurable) {
   EXPECT_EQ(api.polls.front().timeout, Seconds{50});
 }
 
+TEST_F(PollerTest, NoUpdateIsTakenBeforeItIsKnownWhoWeAre) {
+  std::string name;
+  Poller shy(api, clock,
+             {.accept = [](std::vector<Update>, auto) {},
+              .changed = [] {},
+              .introduced = [&](const telegram::BotUser& me) { name = me.username; }});
+  const auto say = [&](ApiResult<telegram::BotUser> me) {
+    auto then = std::move(api.introductions.front());
+    api.introductions.pop_front();
+    then(std::move(me));
+  };
+  const auto failed = [](Code code, std::optional<Millis> wait = {}) {
+    return tl::unexpected<ApiError>(ApiError{.error = {code, "as told by the test", wait}});
+  };
+  shy.start();
+  say(failed(Code::Network));
+  EXPECT_FALSE(shy.trouble().empty());
+  clock.advance(Millis{1'000});
+  shy.wake();
+  say(failed(Code::RateLimited, Millis{7'000}));
+  clock.advance(Millis{6'000});
+  shy.wake();
+  EXPECT_TRUE(api.introductions.empty()) << "a 429 is waited for";
+  clock.advance(Millis{1'000});
+  shy.wake();
+  say(failed(Code::Auth));
+  EXPECT_NE(shy.trouble().find("401"), std::string::npos);
+  EXPECT_TRUE(api.introductions.empty());
+  shy.retry_now();
+  EXPECT_TRUE(api.polls.empty());
+  say(telegram::BotUser{.id = 7, .username = "katana_bot"});
+  EXPECT_EQ(name, "katana_bot");
+  EXPECT_EQ(api.polls.size(), 1u);
+}
+
 TEST_F(PollerTest, AMessagesAgeIsByTelegramsClock) {
   const auto message = [](std::int64_t date) {
     return R"({"ok":true,"result":[{"update_id":1,"message":{"message_id":1,"chat":{"id":5,"type":"private"},"date":)" +

@@ -453,9 +453,37 @@ TEST_F(OutboxTest, WhatTelegramRefusesForGoodIsGivenUp) {
   open(1);
   box().finish(1, {.text = "x"});
   until_idle();
-  EXPECT_EQ(telegram.count("edit"), 2);
+  EXPECT_EQ(telegram.count("edit"), 3) << "formatted, plain, and the words that say so";
   EXPECT_EQ(delivered.at(1), "refused: scripted");
   EXPECT_EQ(store.delivered.at(1), "refused: scripted");
+}
+
+TEST_F(OutboxTest, WordsTakeThePlaceOfATextThatIsRefused) {
+  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+    if (c.out.text.find("poison") == std::string::npos) return {};
+    return FakeTelegram::Fault{FakeTelegram::error(Code::Rejected)};
+  };
+  open(1);
+  box().finish(1, {.text = "poison"});
+  until_idle();
+  ASSERT_THAT(telegram.texts(7), testing::SizeIs(1));
+  EXPECT_THAT(telegram.texts(7)[0], testing::HasSubstr("in other words"));
+  EXPECT_EQ(store.delivered.at(1), "refused: scripted") << "the operator's trace tells it";
+}
+
+TEST_F(OutboxTest, APieceThatIsRefusedIsNotTheEnd) {
+  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+    if (c.method != "edit" || c.out.text.find("whole") != std::string::npos) return {};
+    return FakeTelegram::Fault{FakeTelegram::error(Code::Rejected)};
+  };
+  open(1);
+  box().grow(1, "a first");
+  world.run_for(Millis{10'000});
+  EXPECT_EQ(telegram.count("edit"), 2) << "the same piece isn't tried for ever";
+  box().finish(1, {.text = "a first piece, and the **whole**"});
+  until_idle();
+  EXPECT_THAT(telegram.texts(7), ElementsAre("a first piece, and the whole"));
+  EXPECT_EQ(delivered.at(1), "");
 }
 
 TEST_F(OutboxTest, ADeletedMessageIsBornAgain) {
