@@ -99,6 +99,13 @@ std::size_t Composer::count() const {
 
 // ---- reading ----
 
+/// Code that has a part to itself may fill it: what it renders to is shorter than its source, and no footer
+/// is worth cutting it for.
+std::size_t Composer::budget() const {
+  const bool code_alone = fences_.inside() && fence_begin_ == pieces_.back().begin;
+  return code_alone ? kMaxUnits : kBudget;
+}
+
 void Composer::scan() {
   while (at_ < text_.size()) {
     const char c = text_[at_];
@@ -119,7 +126,7 @@ void Composer::scan() {
       continue;
     }
     // Blanks alone never begin a part: what doesn't fit is always something to be seen.
-    if (seen_text_ && meter_.lines + meter_.line(fences_.inside(), piped_) > kBudget) {
+    if (seen_text_ && meter_.lines + meter_.line(fences_.inside(), piped_) > budget()) {
       cut();
       continue;
     }

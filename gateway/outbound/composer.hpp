@@ -71,6 +71,7 @@ class Composer {
     std::size_t cost = 0;
   };
 
+  [[nodiscard]] std::size_t budget() const;
   void scan();
   void end_line(std::size_t line_end);
   void cut();

@@ -91,6 +91,22 @@ TEST(Composer, DoesNotCutCodeThatFitsAMessage) {
   EXPECT_TRUE(c.part(1).text.ends_with("after"));
 }
 
+TEST(Composer, CodeMayFillAMessage) {
+  for (const std::size_t units : {3'700U, 3'900U, 4'000U, 4'080U}) {
+    SCOPED_TRACE(units);
+    std::string body;
+    while (body.size() + 20 <= units)
+      body += "0123456789012345678\n";
+    Composer c;
+    c.append("Here it is:\n\n```\n" + body + "```\n\nand that is all.");
+    c.finish("");
+    std::size_t with_code = 0;
+    for (std::size_t k = 0; k < c.count(); ++k)
+      with_code += c.part(k).text.find("0123") != std::string::npos ? 1 : 0;
+    EXPECT_EQ(with_code, 1u);
+  }
+}
+
 TEST(Composer, ReopensCodeThatIsLongerThanAMessage) {
   for (const char* open : {"```py\n", "~~~~py\n", "  ```py\n"}) {
     std::string code = open;
