@@ -28,7 +28,7 @@ run_in_sandbox() {
   # Nothing leaves this machine: no other way out that is set here is used, and no .env is read (see --env-file below).
   local name
   for name in ALERT_COMMAND ALERT_WEBHOOK_URL ALERT_DEADMAN_URL SMTP_USER SMTP_PASSWORD KATANA_TELEGRAM_PROXY \
-    KATANA_PROVIDER_PROXY TELEGRAM_BOT_TOKEN_ALERT TELEGRAM_CHAT_ID_ALERT KATANA_STORE; do
+    KATANA_PROVIDER_PROXY TELEGRAM_BOT_TOKEN_ALERT TELEGRAM_CHAT_ID_ALERT KATANA_STORE TELEGRAM_ALERT_BOT_TOKEN; do
     unset "$name" "${name}_FILE"
   done
   unset CREDENTIALS_DIRECTORY

@@ -1,5 +1,7 @@
 #include <algorithm>
 
+#include <arpa/inet.h>
+
 #include "common/config/scan.hpp"
 #include "common/config/values.hpp"
 
@@ -24,6 +26,15 @@ std::optional<std::pair<std::string_view, std::string_view>> host_and_port(std::
   return std::pair{host, text.substr(colon + 1)};
 }
 
+/// An IPv4 address, an IPv6 one in brackets, or this machine's own name for itself.
+bool is_literal(std::string_view host) {
+  if (host == "localhost") return true;
+  in6_addr address{};
+  const bool v6 = host.front() == '[';
+  const std::string plain(v6 ? host.substr(1, host.size() - 2) : host);
+  return inet_pton(v6 ? AF_INET6 : AF_INET, plain.c_str(), &address) == 1;
+}
+
 }  // namespace
 
 Result<std::string> parse_listen_address(std::string_view text) {
@@ -31,6 +42,10 @@ Result<std::string> parse_listen_address(std::string_view text) {
   const auto parts = host_and_port(text);
   if (!parts || !is_port(parts->second, 0)) {
     return bad(shown(text) + " is no address; write host:port such as 127.0.0.1:9710, or off");
+  }
+  if (!is_literal(parts->first)) {  // a name would have to be looked up, and may be anybody's tomorrow
+    return bad(shown(text) +
+               ": a name isn't listened on; write the address, such as 127.0.0.1:9710 or 0.0.0.0:9710");
   }
   return std::string(text);
 }

@@ -1,5 +1,8 @@
 #include <filesystem>
 
+#include <unistd.h>
+
+#include "common/config/models.hpp"
 #include "common/config/reader.hpp"
 
 namespace katana::config {
@@ -60,12 +63,23 @@ void read_places(Reader& in, Settings& s) {
   in.read("KATANA_INSTANCE", s.instance, parse_instance);
 }
 
+bool holds_a_key(const std::string& directory) {
+  for (const char* name : {"/server.secret", "/worker.secret", "/watchdog.secret"})
+    if (access((directory + name).c_str(), R_OK) == 0) return true;
+  return false;
+}
+
 void read_bus(Reader& in, Settings& s) {
   if (const auto keys = in.text("KATANA_KEYS")) {
     s.keys_dir = absolute_path(*keys);
     if (!has_directory(s.keys_dir)) {
       in.problem("KATANA_KEYS",
                  s.keys_dir + " is not a directory; make the keys with: katana keygen " + s.keys_dir);
+    } else if (!holds_a_key(s.keys_dir)) {
+      in.problem("KATANA_KEYS", s.keys_dir +
+                                    " holds no key that this user may read (server.secret, worker.secret, "
+                                    "watchdog.secret); make them with: katana keygen " +
+                                    s.keys_dir);
     }
   }
   const auto endpoint = [&](std::string_view name, const std::string& value, std::string& into) {
@@ -139,6 +153,10 @@ void check_whole(Reader& in, const Settings& s) {
                "no provider is on; set ANTHROPIC_API_KEY or OPENAI_API_KEY (or ANTHROPIC_BASE_URL or "
                "OPENAI_BASE_URL "
                "to a local server)");
+  }
+  if (!s.models_file.empty()) {
+    const auto table = load_models(shipped_models_path().value_or(""), s.models_file);
+    if (!table) in.problem("KATANA_MODELS", table.error().detail);
   }
   const auto api = parse_url(s.telegram.api_url);
   if (api && api->scheme == "http" && !is_loopback(api->host)) {

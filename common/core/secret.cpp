@@ -34,7 +34,7 @@ bool looks_like_bot_token(std::string_view text) {
   if (colon == std::string_view::npos || colon == 0) return false;
   const auto id = text.substr(0, colon);
   const auto rest = text.substr(colon + 1);
-  return std::all_of(id.begin(), id.end(), digit) && rest.size() >= 20 &&
+  return id.size() <= 18 && std::all_of(id.begin(), id.end(), digit) && rest.size() >= 20 &&
          std::all_of(rest.begin(), rest.end(), token_char);
 }
 

@@ -129,6 +129,7 @@ void Session::set_message() {
   for (const auto& to : mail_.to)
     recipients_ = curl_slist_append(recipients_, ("<" + to + ">").c_str());
   curl_easy_setopt(easy_, CURLOPT_MAIL_RCPT, recipients_);
+  curl_easy_setopt(easy_, CURLOPT_MAIL_RCPT_ALLLOWFAILS, 1L);  // one refused address costs the others nothing
   curl_easy_setopt(easy_, CURLOPT_UPLOAD, 1L);
   curl_easy_setopt(easy_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(mail_.message.size()));
   curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Session::on_read);

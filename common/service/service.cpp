@@ -24,6 +24,7 @@ using bus::ServiceState;
 constexpr Millis kBeat{500};
 constexpr std::uint64_t kBeatsPerMetrics = 10;
 constexpr Millis kAlarmEvery{1000};
+constexpr Millis kHttpAgain{10'000};
 constexpr int kExitInterrupted = 130;
 constexpr int kExitFailed = 1;
 
@@ -65,6 +66,7 @@ struct Service::Impl {
   // ---- start ----
   int run();
   Result<void> open_outside();
+  Result<void> open_http();
   void watch_signals();
 
   // ---- stop ----
@@ -97,6 +99,7 @@ struct Service::Impl {
   std::unique_ptr<HangAlarm> alarm;
   std::vector<loop::Handle> handles;
   loop::Timer drain_timer;
+  loop::Timer http_timer;
 
   Mono started_at;
   Mono ticked_at{};
@@ -113,17 +116,27 @@ struct Service::Impl {
 
 // ---- start ----
 
+Result<void> Service::Impl::open_http() {
+  auto listening = net::HttpServer::listen(loop, identity.http_address,
+                                           [this](const net::ServerRequest& r) { return serve(r); });
+  if (!listening) {
+    const std::string setting = "KATANA_" + upper(identity.component) + "_HTTP";
+    listening.error().detail += "; set " + setting + " to another address, or to off";
+    return katana::fail(std::move(listening.error()));
+  }
+  server = std::move(*listening);
+  http_timer.reset();
+  kLog.info("Serving /live /health /ready /metrics on port {}", server->port());
+  return {};
+}
+
 Result<void> Service::Impl::open_outside() {
   if (!identity.http_address.empty()) {
-    auto listening = net::HttpServer::listen(loop, identity.http_address,
-                                             [this](const net::ServerRequest& r) { return serve(r); });
-    if (!listening) {
-      const std::string setting = "KATANA_" + upper(identity.component) + "_HTTP";
-      listening.error().detail += "; set " + setting + " to another address, or to off";
-      return katana::fail(std::move(listening.error()));
+    if (auto open = open_http(); !open) {
+      if (!identity.http_optional) return open;
+      kLog.error("No pages: {}", open.error().detail);
+      http_timer = loop.every(kHttpAgain, [this] { (void)open_http(); });
     }
-    server = std::move(*listening);
-    kLog.info("Serving /live /health /ready /metrics on port {}", server->port());
   }
   if (!identity.watch_endpoint.empty()) {
     // A watchdog that begins to listen hears at once how it is: what was said before it came is lost.

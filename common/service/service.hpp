@@ -46,6 +46,7 @@ struct Identity {
   std::string component;  ///< "gateway", "claude", "openai", "watchdog"
   std::string instance;
   std::string http_address;    ///< empty: no HTTP server
+  bool http_optional = false;  ///< an address that can't be had is no reason not to start: tried again
   std::string watch_endpoint;  ///< where heartbeats go; empty: none (the watchdog itself)
   std::string keys_dir;
   Millis drain_limit{20'000};

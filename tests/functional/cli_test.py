@@ -1,5 +1,6 @@
 """The operator's command, from `katana init` on."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -127,6 +128,14 @@ class NotRunning(Case):
     def test_version(self):
         self.assertRegex(self.d.command("version")[1], r"^katana \d+\.\d+\.\d+\n$")
 
+    def test_one_refused_address_costs_the_others_nothing(self):
+        self.d.set(ALERT_EMAIL_TO="gone@localhost,operator@localhost")
+        self.sandbox.post("smtp", stage="rcpt", code=550, text="no such user", count=1)
+        status, out, err = self.d.command("alert-test")
+        self.assertEqual(status, 0, out + err)
+        mail, = self.sandbox.mails()
+        self.assertEqual(mail["to"], ["operator@localhost"])
+
     def test_an_alert_can_be_tried_without_a_watchdog(self):
         status, out, _ = self.d.command("alert-test")
         self.assertEqual(status, 0, out)
@@ -151,9 +160,24 @@ class Init(Case):
         self.env_file = self.d.directory / ".env"
 
     def init(self, *answers, options=()):
-        """Gives these answers to `katana init`, and writes to the alert bot; (status, output, errors)."""
-        self.sandbox.say("It is me", chat=OPS_CHAT, bot=ALERT_TOKEN)
-        return self.d.command("init", *options, stdin="".join(a + "\n" for a in answers))
+        """Gives these answers to `katana init`, and its code to the alert bot; (status, output, errors)."""
+        self.sandbox.say("Somebody else was here first", chat=STRANGER, bot=ALERT_TOKEN)
+        out, err = (self.d.directory / f"init.{name}" for name in ("out", "err"))
+        with open(out, "w") as to, open(err, "w") as errors:
+            init = subprocess.Popen([BIN / "katana", "init", *options], env=self.d.env, cwd=self.d.directory,
+                                    stdin=subprocess.PIPE, stdout=to, stderr=errors, text=True)
+        self.addCleanup(lambda: init.poll() is None and (init.kill(), init.wait()))
+        with contextlib.suppress(BrokenPipeError):  # it may have refused an earlier answer
+            with init.stdin:
+                init.stdin.write("".join(a + "\n" for a in answers))
+        self.give_code(init, out.read_text)
+        return init.wait(LIMIT), out.read_text(), err.read_text()
+
+    def give_code(self, init, shown):
+        """The code that init shows goes to the alert bot, unless it ends before."""
+        found = eventually("it asks for a code or ends", lambda: re.search(r"write (\d{6}) to it", shown()) or init.poll() is not None)
+        if found is not True:
+            self.sandbox.say(found[1], chat=OPS_CHAT, bot=ALERT_TOKEN)
 
     def test_from_nothing_to_a_chat(self):
         status, out, err = self.init(USERS_TOKEN, *KEYS, ALERT_TOKEN)
@@ -209,7 +233,6 @@ class Init(Case):
                 self.assertFalse(self.env_file.exists())
 
     def test_at_a_terminal_secrets_are_not_shown(self):
-        self.sandbox.say("It is me", chat=OPS_CHAT, bot=ALERT_TOKEN)
         master, slave = pty.openpty()
         init = subprocess.Popen([BIN / "katana", "init"], env=self.d.env, cwd=self.d.directory, stdin=slave, stdout=slave,
                                 stderr=slave, start_new_session=True)
@@ -232,6 +255,7 @@ class Init(Case):
             # Echo is off before a question is asked.
             eventually("it waits for the answer", lambda: "".join(shown).endswith(": "))
             os.write(master, (answer + "\n").encode())
+        self.give_code(init, lambda: "".join(shown))
         self.assertEqual(init.wait(LIMIT), 0, "".join(shown))
         reader.join(LIMIT)
         os.close(master)

@@ -4,10 +4,11 @@ import fcntl
 import os
 import pty
 import signal
+import socket
 import subprocess
 import termios
 
-from harness import BIN, Case, eventually, main
+from harness import BIN, LIMIT, Case, eventually, main
 from watching import in_chat, in_mail, kill, processes_of, replaced, told, wait_up
 
 
@@ -45,6 +46,31 @@ class Stop(Case):
         for words in ("Stopping: polling ends", "Stopping: storing what is unfinished", "everything has stopped"):
             self.assertIn(words, log)
         self.assertEqual(in_chat(self.d) + in_mail(self.d), [], "a stop in good order alarms nobody")
+
+    def test_a_long_answer_is_waited_for_once_and_kept(self):
+        """20 s for all of it, not 20 for each process: within the 30 that supervisors give."""
+        katana = self.d.up()
+        self.sandbox.say("[[tokens=400 token_ms=150 first_ms=0 end=LONG-1!]]")
+        eventually("it is being written", lambda: len(self.sandbox.texts()) == 1 and len(self.sandbox.texts()[0]) > 5)
+        katana.signal(signal.SIGTERM)
+        self.assertEqual(katana.wait(30), 0)
+        self.assertIn("still in hand after 20 s", katana.log())
+        self.assertEqual(processes_of(self.d), {}, "nothing is left running")
+        self.sandbox.script(answer="LONG-2!", first_ms=0)
+        self.d.up()
+        self.sandbox.wait_text("LONG-", limit=2 * LIMIT)
+        self.assertEqual(len(self.sandbox.texts()), 1, "answered in the message that stood there")
+
+    def test_the_page_is_not_worth_the_service(self):
+        port = int(self.d.watchdog_http.split(":")[1])
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            katana = self.d.up()
+            self.sandbox.script(answer="All the same.")
+            self.d.ask("Are you there?", "All the same.")
+            self.assertIn("set KATANA_WATCHDOG_HTTP to another address", katana.log())
+        eventually("the page is there as soon as its address is free", lambda: self.d.status()["processes"])
 
     def test_a_closed_terminal_stops_all_of_it(self):
         master, slave = pty.openpty()

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/core/id.hpp"
 #include "common/core/text.hpp"
 #include "watchdog/channels/disk.hpp"
 #include "watchdog/cli/prompt.hpp"
@@ -135,9 +136,11 @@ class Init {
       say("     nobody will be told: no alert bot");
       return {};
     }
-    say("     works: @" + alert_bot + ". Now write any message to it (https://t.me/" + alert_bot +
-        "), or in a group that it is in …");
-    auto chat = wait_for_message(*token);
+    // Anybody may have written to the bot: only whoever reads this is meant.
+    const std::string code = std::to_string(100'000 + random_u64() % 900'000);
+    say("     works: @" + alert_bot + ". Now write " + code + " to it (https://t.me/" + alert_bot +
+        "), or /start " + code + " in a group that it is in …");
+    auto chat = wait_for_message(*token, code);
     if (!chat) return fail(chat.error());
     say("     found: " + chat->name + " (" + std::to_string(chat->chat_id) + ")");
     add("TELEGRAM_ALERT_BOT_TOKEN", *token);
@@ -145,16 +148,18 @@ class Init {
     return test_alert(*token, chat->chat_id);
   }
 
-  Result<FoundChat> wait_for_message(const std::string& token) {
+  Result<FoundChat> wait_for_message(const std::string& token, const std::string& code) {
     std::int64_t offset = 0;
     const auto end = std::chrono::steady_clock::now() + kMessageWait;
     while (std::chrono::steady_clock::now() < end) {
-      auto found = net_.updates({api_url_, Secret(token), {}}, offset, kPollWait).and_then(find_chat);
+      auto found = net_.updates({api_url_, Secret(token), {}}, offset, kPollWait)
+                       .and_then([&](const std::string& json) { return find_chat(json, code); });
       if (!found) return fail(with_context(found.error(), "asking the alert bot for your message"));
       offset = std::max(offset, found->next_offset);
       if (found->chat_id != 0) return found;
     }
-    return fail(Code::Timeout, "no message came to the alert bot within 3 minutes; run katana init again");
+    return fail(Code::Timeout,
+                "the code did not come to the alert bot within 3 minutes; run katana init again");
   }
 
   Result<void> test_alert(const std::string& token, std::int64_t chat) {
@@ -202,7 +207,7 @@ class Init {
 
 }  // namespace
 
-Result<FoundChat> find_chat(const std::string& updates_json) {
+Result<FoundChat> find_chat(const std::string& updates_json, std::string_view code) {
   simdjson::dom::parser parser;
   simdjson::dom::array updates;
   if (parser.parse(simdjson::padded_string(updates_json))["result"].get(updates))
@@ -212,7 +217,11 @@ Result<FoundChat> find_chat(const std::string& updates_json) {
     std::int64_t id = 0;
     if (!update["update_id"].get(id)) found.next_offset = std::max(found.next_offset, id + 1);
     simdjson::dom::element chat;
-    if (update["message"]["chat"].get(chat) && update["channel_post"]["chat"].get(chat)) continue;
+    std::string_view words;
+    const char* kind = update["message"]["chat"].get(chat) ? "channel_post" : "message";
+    if (update[kind]["chat"].get(chat) || update[kind]["text"].get(words)) continue;
+    const std::string said(text::trim(words));
+    if (said.substr(said.find_last_of(' ') + 1) != code) continue;
     std::int64_t chat_id = 0;
     if (chat["id"].get(chat_id)) continue;
     found.chat_id = chat_id;

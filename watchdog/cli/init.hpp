@@ -11,13 +11,14 @@ namespace katana::watchdog {
 /// environment. The exit status.
 int run_init(const std::string& path, bool force);
 
-/// The sender's chat in the newest message of a getUpdates answer, and the offset that confirms all of them.
+/// The chat of the newest message in a getUpdates answer that ends with the code, and the offset that
+/// confirms all of them.
 struct FoundChat {
   std::int64_t chat_id = 0;  ///< 0: none there
   std::string name;          ///< whose chat it is, for the person at the keyboard alone
   std::int64_t next_offset = 0;
 };
-Result<FoundChat> find_chat(const std::string& updates_json);
+Result<FoundChat> find_chat(const std::string& updates_json, std::string_view code);
 
 /// The file's lines: NAME=value, quoted where needed.
 std::string env_lines(const std::vector<std::pair<std::string, std::string>>& settings);

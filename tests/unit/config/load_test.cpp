@@ -195,11 +195,13 @@ TEST(Load, Routing) {
 }
 
 TEST(Load, EachSettingTakesItsValue) {
+  const Place models;
+  models.file("models.toml", "");
   const auto s = good({{"KATANA_TELEGRAM_API_URL", "http://localhost:8081"},
                        {"KATANA_TELEGRAM_PROXY", "socks5h://u:p@127.0.0.1:1080"},
                        {"KATANA_PROVIDER_PROXY", "http://127.0.0.1:3128"},
                        {"KATANA_TELEGRAM_LIMITS", "off"},
-                       {"KATANA_MODELS", "/etc/katana/models.toml"},
+                       {"KATANA_MODELS", models.path() + "/models.toml"},
                        {"KATANA_ACCESS", "allowlist"},
                        {"KATANA_ALLOWED_USERS", "7,8"},
                        {"KATANA_ADMINS", "7"},
@@ -236,7 +238,7 @@ TEST(Load, EachSettingTakesItsValue) {
   EXPECT_EQ(s.claude.proxy.reveal(), "http://127.0.0.1:3128");
   EXPECT_EQ(s.openai.proxy.reveal(), "http://127.0.0.1:3128");
   EXPECT_EQ(s.telegram.limits.group_per_minute, 0);
-  EXPECT_EQ(s.models_file, "/etc/katana/models.toml");
+  EXPECT_EQ(s.models_file, models.path() + "/models.toml");
   EXPECT_EQ(s.access, Access::Allowlist);
   EXPECT_THAT(s.allowed_users, ElementsAre(7, 8));
   EXPECT_THAT(s.admins, ElementsAre(7));
@@ -340,6 +342,8 @@ TEST(Load, TheBusNeedsKeysBeyondThisMachine) {
             "KATANA_BUS: tcp:// always needs keys; make them with katana keygen and set KATANA_KEYS to their "
             "directory");
   const Place keys;
+  EXPECT_THAT(refusal({{"KATANA_KEYS", keys.path()}}, Program::Claude), testing::HasSubstr("holds no key"));
+  keys.file("worker.secret", "");
   const auto s =
       good({{"KATANA_BUS", "tcp://10.0.0.1:5570,tcp://10.0.0.2:5570"}, {"KATANA_KEYS", keys.path()}},
            Program::Claude);

@@ -96,7 +96,11 @@ TEST(Values, Expectations) {
 TEST(Values, Addresses) {
   EXPECT_EQ(parse_listen_address("127.0.0.1:9710").value(), "127.0.0.1:9710");
   EXPECT_EQ(parse_listen_address("[::1]:0").value(), "[::1]:0");
+  EXPECT_EQ(parse_listen_address("0.0.0.0:1").value(), "0.0.0.0:1");
+  EXPECT_EQ(parse_listen_address("localhost:1").value(), "localhost:1");
   EXPECT_EQ(parse_listen_address("off").value(), "");
+  for (const char* name : {"gateway:9710", "127.1:9710", "[::g]:1", "nohost.invalid:9710"})
+    EXPECT_FALSE(parse_listen_address(name)) << name;
   for (const auto* bad : {"", "9710", ":9710", "host", "host:", "host:70000", "::1:9710", "[]:1", "a b:1"}) {
     EXPECT_FALSE(parse_listen_address(bad)) << bad;
   }

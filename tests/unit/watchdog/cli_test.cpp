@@ -48,18 +48,22 @@ TEST(CheckHeartbeat, ReadsAFileAndSaysWhatIsWrongWithIt) {
   std::filesystem::remove(path);
 }
 
-TEST(Init, FindsTheChatOfTheNewestMessage) {
+TEST(Init, FindsTheChatThatSaysTheCode) {
   const auto found = find_chat(R"({"ok":true,"result":[
-      {"update_id":5,"message":{"chat":{"id":11,"first_name":"A"}}},
-      {"update_id":6,"message":{"chat":{"id":-22,"title":"Ops\nroom"}}},
-      {"update_id":7,"my_chat_member":{}}]})");
+      {"update_id":5,"message":{"chat":{"id":11,"first_name":"A"},"text":"471100"}},
+      {"update_id":6,"message":{"chat":{"id":-22,"title":"Ops\nroom"},"text":"/start@ops_bot 471100"}},
+      {"update_id":7,"message":{"chat":{"id":33,"first_name":"Stranger"},"text":"It is me"}},
+      {"update_id":8,"message":{"chat":{"id":44,"first_name":"Stranger"},"text":"1471100"}},
+      {"update_id":9,"message":{"chat":{"id":55},"photo":[]}},
+      {"update_id":10,"my_chat_member":{}}]})",
+                               "471100");
   ASSERT_TRUE(found);
   EXPECT_EQ(found->chat_id, -22);
   EXPECT_EQ(found->name, "Ops room");
-  EXPECT_EQ(found->next_offset, 8);
-  EXPECT_EQ(find_chat(R"({"ok":true,"result":[]})")->chat_id, 0);
-  EXPECT_FALSE(find_chat("{}"));
-  EXPECT_FALSE(find_chat(""));
+  EXPECT_EQ(found->next_offset, 11);
+  EXPECT_EQ(find_chat(R"({"ok":true,"result":[]})", "471100")->chat_id, 0);
+  EXPECT_FALSE(find_chat("{}", "471100"));
+  EXPECT_FALSE(find_chat("", "471100"));
 }
 
 TEST(Init, WhatItWritesIsReadBackAsItWas) {
