@@ -319,7 +319,9 @@ void Watchdog::child_exited(const Exited& exited) {
 void Watchdog::parent_gone() {
   if (service_.state() == bus::ServiceState::Draining) return;
   kLog.error("the parent has died; stopping everything");
+  judge_->parent_died(now());
   stopping_ = true;
+  settle();
   orphaned_ = service_.clock().mono();
   for (const auto& [name, child] : children_)
     if (start_time(child.first) == child.second) kill(static_cast<pid_t>(child.first), SIGTERM);

@@ -109,9 +109,11 @@ class Parent(Case):
         self.assertEqual(len(processes_of(self.d)), 5)
         katana.signal(signal.SIGKILL)
         katana.wait()
+        told(self.d, "CRITICAL", "katana up was killed")
         eventually("nothing is left", lambda: not processes_of(self.d))
         self.sandbox.script(answer="Here again.")
         self.d.up()
+        told(self.d, "RESOLVED", "katana up was killed")
         self.d.ask("Anybody there?", "Here again.")
 
 

@@ -2,7 +2,21 @@
 
 #include "common/net/mail_message.hpp"
 
+#include "common/core/text.hpp"
+
 namespace katana::watchdog {
+namespace {
+
+constexpr std::size_t kMaxSubject = 480;  // bytes; net::compose takes 500
+
+std::string subject_line(const Notice& notice) {
+  std::string line = "[katana] " + subject(notice);
+  for (std::size_t units = kMaxSubject; line.size() > kMaxSubject; units = units * 3 / 4)
+    line = text::shorten(line, units);
+  return line;
+}
+
+}  // namespace
 
 void EmailChannel::send(const Notice& notice, const std::string& thread,
                         std::function<void(Result<Receipt>)> then) {
@@ -12,7 +26,7 @@ void EmailChannel::send(const Notice& notice, const std::string& thread,
   message.from = alerts_.email_from;
   message.from_name = "Katana";
   message.to = alerts_.email_to;
-  message.subject = "[katana] " + subject(notice);
+  message.subject = subject_line(notice);
   message.text = to_text(notice);
   message.html = to_html(notice);
   message.date = notice.at;

@@ -136,7 +136,7 @@ void Judge::dead_letters(const bus::Heartbeat& beat, Now now) {
 bool Judge::moot(const Report& report) const {
   const auto about = [&](const char* kind) { return report.key.starts_with(kind); };
   const bool process = about("process:") || about("setting:") || about("health:");
-  if ((!process && !about("expect:")) || expect_.empty() || report.component == "watchdog") return false;
+  if ((!process && !about("expect:")) || expect_.empty() || report.component == "watchdog" || report.component == "up") return false;
   const Member* m = process ? roster_.find(report.where) : nullptr;
   if (m && (m->child || m->state != State::Down)) return false;
   const auto it = expect_.find(report.component);
@@ -194,7 +194,15 @@ void Judge::replaced(const std::string& how, Millis ago, Now now) {
              now);
 }
 
+void Judge::parent_died(Now now) {
+  book_.open({process_key("up"), Severity::Critical, "up", "up",
+              "katana up was killed: everything stops, and nobody starts it again",
+              "no message is answered until katana up runs again; Telegram keeps them for 24 hours"},
+             now);
+}
+
 void Judge::serving(Now now) {
+  book_.resolve(process_key("up"), now);
   book_.resolve(process_key("watchdog"), now);
 }
 

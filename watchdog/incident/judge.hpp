@@ -28,6 +28,8 @@ class Judge {
   void off(const std::string& instance, Now now);
   /// Our own former process died that long ago; `how` as in `describe`. Resolved by `serving`.
   void replaced(const std::string& how, Millis ago, Now now);
+  /// `katana up` itself is gone, and with it everything. `serving` is its end.
+  void parent_died(Now now);
   void serving(Now now);
   void channel_failed(const std::string& channel, const Error& error, Now now);
   void channel_works(const std::string& channel, Now now);
