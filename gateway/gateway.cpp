@@ -43,13 +43,17 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
       chat_(offer_, access_),
       counters_(std::make_unique<Counters>(service.metrics())),
       last_store_answer_(service.clock().mono()) {
+  choose_defaults();
+}
+
+void Gateway::choose_defaults() {
   const auto default_model = [&](const config::Provider& provider, std::string_view name) {
     if (!provider.model.empty()) return provider.model;
     const auto* row = offer_.models.default_of(name);
     return row ? row->id : std::string();
   };
-  offer_.default_claude_model = default_model(settings.claude, "claude");
-  offer_.default_openai_model = default_model(settings.openai, "openai");
+  offer_.default_claude_model = default_model(settings_.claude, "claude");
+  offer_.default_openai_model = default_model(settings_.openai, "openai");
 }
 
 Gateway::~Gateway() = default;

@@ -47,6 +47,7 @@ class Gateway {
   void take_up(OpenTurn turn, bool recovered);
   void serve();
   void introduced(const telegram::BotUser& me);
+  void choose_defaults();
 
   // the way of a question
   InboxEvents inbox_events();
@@ -110,6 +111,8 @@ class Gateway {
   std::unordered_map<std::int64_t, Mono> asked_at_;
   std::optional<Mono> last_answer_;
   Mono last_store_answer_;
+  std::optional<Mono> held_since_;      ///< Telegram refused the token for a send
+  std::optional<Mono> unserved_since_;  ///< questions wait for a provider that no worker of is here
   bool store_asked_ = false;
   std::optional<Wall::duration> wall_ahead_;  ///< of monotonic time, at the last tick
   std::string last_error_;

@@ -23,6 +23,9 @@ constexpr Millis kClockSet{1'000};
 /// air.
 constexpr Millis kPollAttemptGrace{75'000};
 
+/// A worker that restarts is back long before.
+constexpr Millis kUnservedGrace{30'000};
+
 constexpr log::Room kLog{"gateway"};
 
 double seconds(Mono::duration d) {
@@ -35,6 +38,18 @@ void Gateway::tick() {
   look_at_the_clock();
   if (store_->trouble()) ask_store();  // in trouble at every tick: its end shows at once
   dispatcher_->tick();
+  if (!outbox_->load().held) {
+    held_since_.reset();
+  } else if (!held_since_) {
+    held_since_ = service_.clock().mono();
+  } else if (poller_->last_success() > held_since_) {
+    outbox_->resume();  // polling works: the token is good again
+  }
+  if (dispatcher_->unserved().empty()) {
+    unserved_since_.reset();
+  } else if (!unserved_since_) {
+    unserved_since_ = service_.clock().mono();
+  }
   counters_->queue.set(static_cast<double>(dispatcher_->waiting()));
   counters_->in_flight.set(static_cast<double>(dispatcher_->in_flight()));
   counters_->dead_letters.set(static_cast<double>(dead_letters_));
@@ -122,6 +137,11 @@ std::string Gateway::unhealthy_reason() const {
     return poller_->trouble();
   if (outbox_->load().held)
     return "Telegram refuses the token; set KATANA_TELEGRAM_TOKEN to the one from @BotFather";
+  if (unserved_since_ && now - *unserved_since_ > kUnservedGrace) {
+    const std::string provider(dispatcher_->unserved());
+    return "questions wait, and no " + provider + " worker is here; see whether katana-" + provider +
+           " runs, and its log";
+  }
   return {};
 }
 
@@ -157,6 +177,14 @@ void Gateway::stop() {
 }
 
 void Gateway::reload() {
+  const auto models = config::shipped_models_path().and_then(
+      [&](const std::string& shipped) { return config::load_models(shipped, settings_.models_file); });
+  if (models) {
+    offer_.models = *models;
+    choose_defaults();
+  } else {
+    kLog.error("The table of models stays as it was: {}", models.error().detail);
+  }
   kLog.info("Reload: polling and sending are tried again");
   if (poller_) poller_->retry_now();
   if (outbox_) outbox_->resume();

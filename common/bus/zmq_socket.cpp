@@ -16,6 +16,9 @@ constexpr int kHandshakeMs = 3'000;
 constexpr int kReconnectMs = 25;  // doubles up to the next, with jitter
 constexpr int kReconnectMaxMs = 1'000;
 constexpr int kTcpRetryMs = 10'000;
+/// For a connection to come about. The kernel's own tries grow apart: after a host was out of reach for 20 s
+/// the next one would be 15 s away.
+constexpr int kConnectMs = 2'000;
 /// What CURVE and ZMTP add to a frame, which MAXMSGSIZE counts too.
 constexpr std::size_t kFraming = 64;
 
@@ -26,6 +29,7 @@ void set_common(zmq::socket_t& socket, const SocketKind& kind) {
   socket.set(zmq::sockopt::maxmsgsize, static_cast<std::int64_t>(kind.max_frame + kFraming));
   socket.set(zmq::sockopt::handshake_ivl, kHandshakeMs);
   socket.set(zmq::sockopt::immediate, true);
+  socket.set(zmq::sockopt::connect_timeout, kConnectMs);
   socket.set(zmq::sockopt::reconnect_ivl, kReconnectMs);
   socket.set(zmq::sockopt::reconnect_ivl_max, kReconnectMaxMs);
   socket.set(zmq::sockopt::ipv6, true);

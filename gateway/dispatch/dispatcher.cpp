@@ -240,6 +240,12 @@ std::string_view Dispatcher::stage_of(std::int64_t turn_id) const {
   return {};
 }
 
+std::string_view Dispatcher::unserved() const {
+  for (const char* provider : kProviders)
+    if (queue_.any(provider) && pool_.count(provider) == 0) return provider;
+  return {};
+}
+
 std::size_t Dispatcher::in_hand() const {
   return static_cast<std::size_t>(std::count_if(entries_.begin(), entries_.end(), [](const auto& e) {
     return e.second.state != State::Waiting && e.second.state != State::MayRun;

@@ -81,6 +81,8 @@ class Dispatcher {
   /// What its worker is at, for the operator: "streaming" once text came; empty: nothing is known of it here.
   [[nodiscard]] std::string_view stage_of(std::int64_t turn_id) const;
   [[nodiscard]] std::size_t waiting() const { return queue_.waiting(); }
+  /// A provider that questions wait for and that has no worker here; empty: none.
+  [[nodiscard]] std::string_view unserved() const;
   [[nodiscard]] std::size_t in_flight() const { return entries_.size() - queue_.waiting(); }
   /// Jobs whose end is worth waiting for in a drain: neither those that wait nor those that a worker may have
   /// from before our start, and that nobody has reported yet.

@@ -14,6 +14,8 @@ constexpr Seconds kPollTimeout{50};
 constexpr int kBatch = 100;
 /// A refused token can only be mended by an operator: ask rarely, or at once on SIGHUP.
 constexpr Millis kAuthRetry{300'000};
+/// A webhook that comes back within this after it was removed is another program's.
+constexpr Millis kWebhookPeace{600'000};
 
 constexpr log::Room kLog{"poller"};
 
@@ -70,7 +72,7 @@ void Poller::poll() {
   const Seconds timeout = last_success_ && trouble_.empty() ? kPollTimeout : Seconds{0};
   waits_ = timeout > Seconds{0};
   call_ = api_.get_updates(
-      offset_, kBatch, timeout,
+      offset_, batch_, timeout,
       [this](telegram::ApiResult<telegram::RawUpdates> answer) { on_answer(std::move(answer)); });
 }
 
@@ -102,6 +104,7 @@ void Poller::on_answer(telegram::ApiResult<telegram::RawUpdates> answer) {
   backoff_.reset();
   // A short poll succeeds by ending the other poller's; only a long one that stands shows that we are alone.
   if (waits_) conflict_backoff_.reset();
+  if (static_cast<int>(updates->size()) < batch_) batch_ = kBatch;  // the backlog is over
   if (!updates->empty()) {
     tell_ages(*updates, answer->told_at.value_or(clock_.wall()));
     return commit(std::move(*updates));
@@ -150,18 +153,29 @@ void Poller::on_failure(const telegram::ApiError& error) {
                   "Telegram refuses the token (401); set KATANA_TELEGRAM_TOKEN to the one from @BotFather");
     case Code::RateLimited:
       return wait(error.error.retry_after.value_or(Millis{5'000}), "Telegram asks polling to wait (429)");
+    case Code::Timeout:
+      batch_ = std::max(1, batch_ / 4);  // over a slow line a smaller answer comes in time
+      return wait(backoff_.next(random_u64()), "polling fails: " + error.error.detail);
     default:
       return wait(backoff_.next(random_u64()), "polling fails: " + error.error.detail);
   }
 }
 
 void Poller::clear_webhook() {
+  if (cleared_at_ && clock_.mono() - *cleared_at_ < kWebhookPeace) {
+    cleared_at_.reset();  // the next try may clear it again
+    return wait(conflict_backoff_.next(random_u64()),
+                "a webhook is set again and again (409): another program uses this token; stop it, or give "
+                "this bot a "
+                "token of its own");
+  }
   to(State::ClearingWebhook);
-  kLog.warn("A webhook is set for this bot: removing it, since KATANA_WEBHOOK_URL is not set");
+  kLog.warn("A webhook is set for this bot: removing it, since Katana polls");
   call_ = api_.delete_webhook([this](telegram::ApiResult<bool> done) {
     if (state_ != State::ClearingWebhook) return;
-    if (done) return poll();
-    wait(backoff_.next(random_u64()), "a webhook is set and can't be removed: " + done.error().error.detail);
+    if (!done) return on_failure(done.error());
+    cleared_at_ = clock_.mono();
+    poll();
   });
 }
 

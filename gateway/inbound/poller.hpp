@@ -77,9 +77,11 @@ class Poller {
   bool waits_ = false;  ///< the poll under way is a long one
   std::optional<Mono> due_;
   std::int64_t offset_ = 0;
+  int batch_ = 100;  ///< updates to ask for at the most
   Backoff backoff_{Millis{500}, Millis{30'000}};
   Backoff store_backoff_{Millis{500}, Millis{2'000}};
   Backoff conflict_backoff_{Millis{5'000}, Millis{60'000}};
+  std::optional<Mono> cleared_at_;  ///< a webhook that was in the way
   std::string trouble_;
   std::optional<Mono> trouble_since_;
   std::optional<Mono> last_success_;

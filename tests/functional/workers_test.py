@@ -1,5 +1,6 @@
 """Workers: many streams at once, load that is shared, and jobs that move."""
 
+import json
 import re
 import signal
 
@@ -13,10 +14,24 @@ class Load(Case):
 
     def test_500_streams_at_once_through_one_worker(self):
         self.d.serve("claude")
-        report = self.sandbox.post("load", chats=500, messages=1000, tokens=40, token_ms=50, patience_s=120, wait=True)
+        report = self.sandbox.post("load", chats=520, messages=1040, tokens=40, token_ms=100, patience_s=120, wait=True)
         report = report.get("report", report)
-        self.assertEqual((report["messages"], report["lost"], report["doubled"], report["asked_again"]), (1000, 0, 0, 0), report)
+        self.assertEqual((report["messages"], report["lost"], report["doubled"], report["asked_again"]), (1040, 0, 0, 0), report)
         self.assertEqual(report["errors"], 0, report)
+        self.assertGreaterEqual(json.loads(self.sandbox.get("stats"))["answers_most_at_once"], 500)
+
+    def test_a_question_that_no_worker_is_there_for_alarms(self):
+        gateway = self.d.serve("claude")
+        worker = self.d.processes[-1]
+        self.assertEqual(worker.stop(), 0)
+        self.sandbox.script(answer="At last.")
+        self.sandbox.say("Anybody?")
+        _, health = eventually("it is unhealthy", lambda: (h := self.d.health())[0] == 503 and h)
+        self.assertIn("no claude worker is here", health["reason"])
+        self.d.start("katana-claude", name="claude-again")
+        self.sandbox.wait_text("At last.")
+        eventually("it is well again", lambda: self.d.health()[0] == 200)
+        self.assertIsNone(gateway.popen.poll())
 
     def start_two(self):
         """The gateway and two workers of a kind; (gateway, [worker, worker])."""

@@ -16,6 +16,7 @@ class FakeBotApi : public BotApi {
     std::int64_t offset;
     Seconds timeout;
     Then<RawUpdates> then;
+    int limit = 0;
   };
   std::deque<Poll> polls;
   std::deque<Then<bool>> webhook_deletions;
@@ -25,8 +26,8 @@ class FakeBotApi : public BotApi {
     return {};
   }
   std::deque<Then<BotUser>> introductions;
-  net::HttpCall get_updates(std::int64_t offset, int, Seconds timeout, Then<RawUpdates> then) override {
-    polls.push_back({offset, timeout, std::move(then)});
+  net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout, Then<RawUpdates> then) override {
+    polls.push_back({offset, timeout, std::move(then), limit});
     return {};
   }
   net::HttpCall send_message(const OutText&, Then<std::int64_t>) override { return {}; }

@@ -1,8 +1,7 @@
 #include "watchdog/channels/email.hpp"
 
-#include "common/net/mail_message.hpp"
-
 #include "common/core/text.hpp"
+#include "common/net/mail_message.hpp"
 
 namespace katana::watchdog {
 namespace {

@@ -136,7 +136,9 @@ void Judge::dead_letters(const bus::Heartbeat& beat, Now now) {
 bool Judge::moot(const Report& report) const {
   const auto about = [&](const char* kind) { return report.key.starts_with(kind); };
   const bool process = about("process:") || about("setting:") || about("health:");
-  if ((!process && !about("expect:")) || expect_.empty() || report.component == "watchdog" || report.component == "up") return false;
+  if ((!process && !about("expect:")) || expect_.empty() || report.component == "watchdog" ||
+      report.component == "up")
+    return false;
   const Member* m = process ? roster_.find(report.where) : nullptr;
   if (m && (m->child || m->state != State::Down)) return false;
   const auto it = expect_.find(report.component);

@@ -155,6 +155,16 @@ TEST_F(DispatcherTest, NeverExceedsCreditAndSharesTheLoad) {
   EXPECT_EQ(bus.take<bus::Job>("p2").size(), 0u) << "a draining worker gets nothing";
 }
 
+TEST_F(DispatcherTest, TellsWhoseWorkersAreMissing) {
+  EXPECT_EQ(d->unserved(), "");
+  ask(1, 100, "openai");
+  EXPECT_EQ(d->unserved(), "openai");
+  join("p", "w");
+  EXPECT_EQ(d->unserved(), "openai");
+  join("o", "wo", 0, "openai");
+  EXPECT_EQ(d->unserved(), "") << "it is here, and takes nothing just now";
+}
+
 TEST_F(DispatcherTest, OneAnswerAtATimeInAConversation) {
   join("p", "w");
   ask(1, 100);

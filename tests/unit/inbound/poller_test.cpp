@@ -204,6 +204,41 @@ TEST_F(PollerTest, ClearsAWebhookAndGoesOn) {
   EXPECT_EQ(api.polls.size(), 1u);
 }
 
+TEST_F(PollerTest, AWebhookThatComesBackIsAnotherPrograms) {
+  poller.start();
+  const auto in_the_way = [&] { api.answer(failure(Code::Rejected, Refusal::Conflict, true)); };
+  in_the_way();
+  api.webhook_deletions.front()(true);
+  in_the_way();
+  EXPECT_EQ(api.webhook_deletions.size(), 1u) << "no race at the pace of the network";
+  EXPECT_NE(poller.trouble().find("409"), std::string::npos);
+  EXPECT_TRUE(api.polls.empty());
+  pass(Millis{6'300});
+  in_the_way();
+  EXPECT_EQ(api.webhook_deletions.size(), 2u) << "it is tried again, less and less often";
+  api.webhook_deletions.back()(tl::unexpected<ApiError>(
+      ApiError{.error = {Code::RateLimited, "as told by the test", Millis{30'000}}}));
+  pass(Millis{29'000});
+  EXPECT_TRUE(api.polls.empty()) << "what a 429 asks for holds here as well";
+  pass(Millis{1'000});
+  EXPECT_EQ(api.polls.size(), 1u);
+}
+
+TEST_F(PollerTest, ABatchThatDoesNotComeInTimeIsAskedForInParts) {
+  poller.start();
+  EXPECT_EQ(api.polls.front().limit, 100);
+  for (const int least : {25, 6, 1, 1}) {
+    api.answer(failure(Code::Timeout));
+    pass(Millis{30'000});
+    EXPECT_EQ(api.polls.front().limit, least);
+  }
+  api.answer(updates({5}));
+  commits.back()({});
+  EXPECT_EQ(api.polls.front().limit, 1) << "it may not be all there is";
+  api.answer(updates({}));
+  EXPECT_EQ(api.polls.front().limit, 100);
+}
+
 TEST_F(PollerTest, BacksOffFromAnotherPollerAndSaysSo) {
   poller.start();
   api.answer(failure(Code::Rejected, Refusal::Conflict));
