@@ -32,8 +32,11 @@ void hide_key(std::string& text, const Secret& key) {
   }
 }
 
-bool json_answer(const net::HttpHead& head) {
-  return head.find("content-type").substr(0, 16) == "application/json";
+/// A JSON document, or somebody's page: no stream, whatever the status. What says nothing of its kind is
+/// taken for one, as some compatible servers do.
+bool no_stream(const net::HttpHead& head) {
+  const std::string_view kind = head.find("content-type");
+  return kind.starts_with("application/json") || kind.starts_with("text/html");
 }
 
 Failure cut_off(std::string detail) {
@@ -104,7 +107,7 @@ void Call::ask() {
 void Call::on_head(const net::HttpHead& head) {
   last_byte_ = last_work_ = means_.clock.mono();
   request_id_ = means_.provider.request_id(head);
-  streaming_ = head.status == 200 && !json_answer(head);
+  streaming_ = head.status == 200 && !no_stream(head);
   if (const auto wait = means_.provider.hold(head, means_.clock.wall())) {
     if (!means_.keys.rest(key_, last_byte_, last_byte_ + *wait)) owner_.on_hold(*wait);
   }

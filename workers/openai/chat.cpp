@@ -56,15 +56,15 @@ class ChatDecoder final : public workers::Decoder {
   }
 
  private:
-  static void read_choice(const json::Element& choice, Answer& answer) {
+  void read_choice(const json::Element& choice, Answer& answer) {
     const json::Found delta = choice["delta"];
     json::append(answer.text, json::string_or_empty(delta["content"]));
     if (const auto refusal = json::string_or_empty(delta["refusal"]); !refusal.empty()) {
       json::append(answer.text, refusal);
-      answer.stop = bus::StopReason::Refusal;
+      refused_ = true;
     }
     const auto reason = json::string_or_empty(choice["finish_reason"]);
-    if (!reason.empty() && answer.stop != bus::StopReason::Refusal) answer.stop = stop_reason(reason);
+    if (!reason.empty()) answer.stop = refused_ ? bus::StopReason::Refusal : stop_reason(reason);
   }
 
   static void book(const json::Object& usage, Answer& answer) {
@@ -77,6 +77,7 @@ class ChatDecoder final : public workers::Decoder {
   }
 
   json::Reader& reader_;
+  bool refused_ = false;  ///< its words are a refusal; whole only with a finish reason
 };
 
 }  // namespace

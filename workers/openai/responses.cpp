@@ -56,15 +56,15 @@ class ResponsesDecoder final : public workers::Decoder {
   }
 
  private:
-  static Attempted<Step> delta(std::string_view kind, const json::Element& doc, Answer& answer) {
+  Attempted<Step> delta(std::string_view kind, const json::Element& doc, Answer& answer) {
     std::string_view text;
     if (const auto error = doc["delta"].get_string().get(text)) return malformed(kind, error);
     json::append(answer.text, text);
-    if (kind == "response.refusal.delta") answer.stop = bus::StopReason::Refusal;
+    refused_ = refused_ || kind == "response.refusal.delta";
     return Step::Work;
   }
 
-  static Attempted<Step> state(std::string_view kind, const json::Element& doc, Answer& answer) {
+  Attempted<Step> state(std::string_view kind, const json::Element& doc, Answer& answer) {
     json::Object response;
     if (const auto error = doc["response"].get_object().get(response)) return malformed(kind, error);
     answer.id = json::string_or_empty(response["id"]);
@@ -73,7 +73,7 @@ class ResponsesDecoder final : public workers::Decoder {
     if (response["usage"].get_object().get(usage) == simdjson::SUCCESS) book(usage, answer);
     if (kind == "response.created") return Step::Work;
     if (kind == "response.completed") {
-      if (!answer.stop) answer.stop = bus::StopReason::End;
+      answer.stop = refused_ ? bus::StopReason::Refusal : bus::StopReason::End;
       return Step::Done;
     }
     json::Object details;
@@ -103,6 +103,7 @@ class ResponsesDecoder final : public workers::Decoder {
   }
 
   json::Reader& reader_;
+  bool refused_ = false;  ///< its words are a refusal; whole only when the response is
 };
 
 }  // namespace

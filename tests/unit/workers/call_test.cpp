@@ -246,6 +246,15 @@ TEST_F(CallTest, OtherContentThanAStreamIsRefused) {
   EXPECT_EQ(failures().at(0).error.code, Code::Rejected);
 }
 
+TEST_F(CallTest, APageIsNoStream) {
+  http.head(0, 200, {{"content-type", "text/html; charset=utf-8"}});
+  http.data(0, "<html>Please log in</html>");
+  http.done(0, 200, {{"content-type", "text/html; charset=utf-8"}});
+  EXPECT_EQ(failures().at(0).error.code, Code::Rejected);
+  pass(Millis{10'000});
+  EXPECT_THAT(http.requests, SizeIs(1)) << "asking again mends no address";
+}
+
 TEST_F(CallTest, AKeyThatTheServerRepeatsIsMasked) {
   http.head(0, 401);
   http.data(0, R"({"error":{"type":"authentication_error","message":"bad key sk-ant-key-one!"}})");

@@ -71,6 +71,10 @@ TEST_F(ResponsesStream, ARefusalIsItsText) {
           finish("completed", ""));
   EXPECT_EQ(got.answer.text, "I can't.");
   EXPECT_EQ(got.answer.stop, bus::StopReason::Refusal);
+  const Decoded cut = decode(
+      *provider_,
+      kCreated + event("response.refusal.delta", R"({"type":"response.refusal.delta","delta":"I ca"})"));
+  EXPECT_FALSE(cut.answer.stop) << "it isn't whole yet";
 }
 
 TEST_F(ResponsesStream, FailuresInAllTheirForms) {
@@ -147,6 +151,7 @@ TEST_F(ChatStream, StopReasonsAndRefusals) {
                                              chunk(R"({"delta":{},"finish_reason":"stop"})"));
   EXPECT_EQ(got.answer.text, "No.");
   EXPECT_EQ(got.answer.stop, bus::StopReason::Refusal);
+  EXPECT_FALSE(decode(*provider_, chunk(R"({"delta":{"refusal":"N"},"finish_reason":null})")).answer.stop);
 }
 
 TEST_F(ChatStream, AnErrorInMidStream) {
