@@ -103,9 +103,11 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
     if (then) then(fail(Code::Overloaded, "too many notices wait"));
     return;
   }
-  waiting_.push_back({next_number_++, notice, false, std::move(then)});
-  const std::uint64_t number = waiting_.back().number;
-  disk_.run([path = path_of(waiting_.back()), json = to_json(notice)] { return write_durably(path, json); },
+  Item fresh{next_number_++, notice, false, std::move(then)};
+  const std::uint64_t number = fresh.number;
+  const std::string path = path_of(fresh);
+  queue(std::move(fresh));
+  disk_.run([path, json = to_json(notice)] { return write_durably(path, json); },
             [this, number](const Result<void>& stored) {
               // A full disk must not keep anybody from being told: it is sent from memory then.
               if (!stored) kLog.error("{}: {}; sending without the spool", name(), stored.error().detail);
@@ -113,6 +115,14 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
                 if (item.number == number) item.stored = true;
               pump();
             });
+}
+
+void Delivery::queue(Item item) {
+  if (item.set_back()) return waiting_.push_back(std::move(item));
+  if (!sending_ && !waiting_.empty() && waiting_.front().set_back()) retry_.reset();  // that was its own
+  const auto from = waiting_.begin() + (sending_ ? 1 : 0);
+  waiting_.insert(std::find_if(from, waiting_.end(), [](const Item& i) { return i.set_back(); }),
+                  std::move(item));
 }
 
 void Delivery::start() {
@@ -155,17 +165,30 @@ void Delivery::failed(const Error& error) {
   last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;
   Millis wait = backoff_.next(random_u64());
   if (error.retry_after) wait = std::max(*error.retry_after, Millis{100});
-  kLog.warn("{} did not take '{}': {}; next try in {}", name(), subject(waiting_.front().notice), last_error_,
-            human(wait));
+  Item& front = waiting_.front();
+  const bool known = front.set_back();  // it was told, and it says nothing of the channel
+  if (error.code == Code::Rejected) ++front.refusals;
+  kLog.warn("{} did not take '{}': {}; next try in {}", name(), subject(front.notice), last_error_,
+            front.set_back() ? "turn, behind the others" : human(wait));
+  if (front.set_back()) {
+    Item refused = std::move(front);
+    waiting_.pop_front();
+    queue(std::move(refused));
+  }
+  const bool for_the_operator = error.code == Code::Auth || error.code == Code::Rejected;
+  const bool tell = !told_ && !known && error.code != Code::RateLimited &&
+                    (for_the_operator || failures_ >= kFailures);
+  if (tell) {
+    told_ = true;
+    events_.on_failing(error);
+  }
+  if (error.code == Code::Rejected && !waiting_.front().set_back() && waiting_.front().refusals == 0) {
+    return pump();  // another one, which nobody refused
+  }
   retry_ = loop_.after(wait, [this] {
     retry_.reset();
     pump();
   });
-  const bool for_the_operator = error.code == Code::Auth || error.code == Code::Rejected;
-  const bool tell = !told_ && error.code != Code::RateLimited && (for_the_operator || failures_ >= kFailures);
-  if (!tell) return;
-  told_ = true;
-  events_.on_failing(error);
 }
 
 void Delivery::finish_front() {

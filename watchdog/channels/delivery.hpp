@@ -17,8 +17,8 @@
 namespace katana::watchdog {
 
 /// A channel with its spool: a notice is on disk before it is sent and leaves the disk when the other side
-/// has taken it; order is kept; a failure is repeated with back-off until it works, by the next process if
-/// need be. Owned by the watchdog; loop thread only.
+/// has taken it; order is kept, but for a notice that is refused again and again; a failure is repeated with
+/// back-off until it works, by the next process if need be. Owned by the watchdog; loop thread only.
 class Delivery {
  public:
   /// Waiting notices at most; above it the newest are dropped and counted (the book bounds them long before).
@@ -27,6 +27,8 @@ class Delivery {
   static constexpr Seconds kTooOld{24 * 3600};
   /// Failures in a row before the others are told; a refused key is told at once.
   static constexpr int kFailures = 2;
+  /// Refusals of one notice for its own sake; then it lets the others pass and is tried when none waits.
+  static constexpr int kRefusals = 5;
 
   struct Events {
     std::function<void(const Error&)> on_failing;  ///< once, until it works again
@@ -65,6 +67,8 @@ class Delivery {
     Notice notice;
     bool stored = false;
     std::function<void(Result<Receipt>)> then{};
+    int refusals = 0;
+    [[nodiscard]] bool set_back() const { return refusals >= kRefusals; }
   };
   [[nodiscard]] std::string path_of(const Item& item) const;
   [[nodiscard]] std::string threads_path() const { return directory_ + "/threads"; }
@@ -74,6 +78,8 @@ class Delivery {
   void pump();
   void done(Result<Receipt> result);
   void failed(const Error& error);
+  /// Behind all but those that are set back, and not before the one that is being sent.
+  void queue(Item item);
   void finish_front();
 
   loop::Loop& loop_;
@@ -82,7 +88,7 @@ class Delivery {
   std::unique_ptr<Channel> channel_;
   std::string directory_;
   Events events_;
-  std::deque<Item> waiting_;
+  std::deque<Item> waiting_;  ///< those that are set back stand last
   std::deque<std::pair<std::string, std::string>> threads_;  ///< incident -> thread, oldest first
   std::uint64_t next_number_ = 1;
   bool started_ = false;

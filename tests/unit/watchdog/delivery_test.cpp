@@ -164,6 +164,37 @@ TEST_F(DeliveryTest, ARefusedTokenIsToldAtOnceAndAFloodWaitIsNot) {
   EXPECT_EQ(failing, 1);
 }
 
+TEST_F(DeliveryTest, ANoticeThatIsRefusedAgainAndAgainLetsTheOthersPass) {
+  const auto refuse = [&] { answer(fail(Error{Code::Rejected, "554 no such words here", Millis{1}})); };
+  delivery->accept(notice("bad"));
+  delivery->accept(notice("n2"));
+  for (std::size_t i = 1; i <= Delivery::kRefusals; ++i) {
+    until([&] { return calls.size() == i; });
+    EXPECT_EQ(calls.back().notice.id, "bad");
+    refuse();
+  }
+  until([&] { return calls.size() == 6; });
+  EXPECT_EQ(calls.back().notice.id, "n2");
+  EXPECT_EQ(failing, 1);
+  answer(Receipt{});
+  EXPECT_EQ(working, 1);
+  until([&] { return calls.size() == 7; });
+  EXPECT_EQ(calls.back().notice.id, "bad");
+  delivery->accept(notice("n3"));
+  answer(fail(Error{Code::Rejected, "554", Millis{3'600'000}}));
+  EXPECT_EQ(failing, 1) << "it was told, and the channel works";
+  until([&] { return calls.size() == 8; });
+  EXPECT_EQ(calls.back().notice.id, "n3");
+  answer(Receipt{});
+  until([&] { return calls.size() == 9; });
+  EXPECT_EQ(calls.back().notice.id, "bad");
+  answer(fail(Error{Code::Rejected, "554", Millis{3'600'000}}));
+  delivery->accept(notice("n4"));
+  until([&] { return calls.size() == 10; });
+  EXPECT_EQ(calls.back().notice.id, "n4") << "it doesn't wait for the other's turn";
+  EXPECT_EQ(failing, 1);
+}
+
 TEST_F(DeliveryTest, AFileThatIsNoNoticeIsSetAside) {
   std::ofstream(directory / "000000000001.json") << "{\"id\":";
   std::ofstream(directory / "zzz.json") << to_json(notice("n9"));
