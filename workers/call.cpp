@@ -39,6 +39,11 @@ bool no_stream(const net::HttpHead& head) {
   return kind.starts_with("application/json") || kind.starts_with("text/html");
 }
 
+/// By us or by the network: the provider didn't fail, and bills what it did.
+bool broken_off(Code why) {
+  return why == Code::Network || why == Code::Timeout || why == Code::Cancelled;
+}
+
 Failure cut_off(std::string detail) {
   return {.error = {Code::Network, std::move(detail)}, .retry = true, .other_key = false};
 }
@@ -71,6 +76,7 @@ void Call::begin(bus::Job job, Blobs blobs, Mono deadline) {
   excerpt_ =
       log::excerpt(job_.turns.empty() ? std::string_view() : job_.turns.back().text, means_.log_messages);
   failure_.reset();
+  earlier_ = {};
   first_text_.reset();
   request_id_.clear();
   answer_.clear();
@@ -90,7 +96,7 @@ void Call::ask() {
   answer_.clear();
   take_text();
   refusal_.clear();
-  streaming_ = false;
+  streaming_ = worked_ = false;
   if (parser_.capacity() > kKeepParser) parser_ = SseParser();
   parser_.reset();
   decoder_ = means_.provider.decoder();
@@ -109,7 +115,9 @@ void Call::on_head(const net::HttpHead& head) {
   request_id_ = means_.provider.request_id(head);
   streaming_ = head.status == 200 && !no_stream(head);
   if (const auto wait = means_.provider.hold(head, means_.clock.wall())) {
-    if (!means_.keys.rest(key_, last_byte_, last_byte_ + *wait)) owner_.on_hold(*wait);
+    if (!means_.keys.rest(key_, last_byte_, last_byte_ + *wait, KeyRing::Why::Limited)) {
+      owner_.on_hold(*wait);
+    }
   }
 }
 
@@ -159,6 +167,7 @@ bool Call::read_events(bool at_end) {
   }
   tell_growth();
   if (work) {
+    worked_ = true;
     last_work_ = last_byte_;
     owner_.on_event();
     if (!announced_ && !fresh().empty()) {
@@ -203,8 +212,14 @@ void Call::failed(Failure failure) {
   bool other_key = false;
   if (failure.other_key) {
     const Millis rest = slow ? error.retry_after.value_or(kLimitedKeyRests) : kRefusedKeyRests;
-    other_key =
-        means_.keys.rest(key_, now, now + rest) && key_changes_ + 1 < static_cast<int>(means_.keys.size());
+    const auto why = slow ? KeyRing::Why::Limited : KeyRing::Why::Refused;
+    other_key = means_.keys.rest(key_, now, now + rest, why) &&
+                key_changes_ + 1 < static_cast<int>(means_.keys.size());
+    // None is fit for use: this waits for the one that is back first, whatever the last one asked for.
+    if (const auto back = means_.keys.back_at(); back && !other_key && means_.keys.size() > 1) {
+      error.retry_after = std::max(Millis{0}, std::chrono::ceil<Millis>(*back - now));
+      failure.retry = failure.retry || !slow;
+    }
   }
   if (slow && !other_key) owner_.on_hold(error.retry_after.value_or(kHoldWhenBusy));
   if (!answer_.text.empty()) return end(std::move(error));
@@ -219,6 +234,10 @@ void Call::failed(Failure failure) {
   if (wait > kLongestPause || now + wait >= deadline_) return end(std::move(error));
   kLog.info("{}: job {} is asked again in {:.1f} s: {}", means_.provider.name(), job_.job.job_id,
             seconds(wait), error.detail);
+  if (broken_off(error.code)) {
+    estimate_usage(error.code);
+    earlier_ += answer_.usage;
+  }
   state_ = State::Pausing;
   resume_at_ = now + wait;
 }
@@ -254,7 +273,9 @@ void Call::stop(Error why) {
 
 void Call::end(std::optional<Error> failure) {
   failure_ = std::move(failure);
-  if (failure_) estimate_usage();
+  if (state_ == State::Pausing) answer_.usage = {};  // it is among the earlier ones, or cost nothing
+  if (failure_ && state_ == State::Asking) estimate_usage(failure_->code);
+  answer_.usage += earlier_;
   ended_ = means_.clock.mono();
   state_ = State::Ended;
   write_log();
@@ -278,9 +299,10 @@ void Call::go_idle() {
   job_ = {};
 }
 
-/// A stream that is broken off is billed, but says its counts only at its end: some 4 bytes are a token.
-void Call::estimate_usage() {
-  if (!first_text_) return;
+/// A stream that is broken off is billed, but says its counts only at its end: some 4 bytes are a token. What
+/// was thought before can't be known.
+void Call::estimate_usage(Code why) {
+  if (answer_.text.empty() && !(worked_ && broken_off(why))) return;
   const auto tokens = [](std::size_t bytes) { return static_cast<std::uint64_t>((bytes + 3) / 4); };
   answer_.usage.output_tokens = std::max(answer_.usage.output_tokens, tokens(answer_.text.size()));
   if (answer_.usage.input_tokens == 0) answer_.usage.input_tokens = tokens(prompt_bytes_);

@@ -105,7 +105,7 @@ class Call {
   void failed(Failure failure);
   void end(std::optional<Error> failure);
   void go_idle();
-  void estimate_usage();
+  void estimate_usage(Code why);
   void write_log() const;
 
   Means means_;
@@ -128,6 +128,8 @@ class Call {
   std::string request_id_;
   std::string refusal_;  ///< body of an answer that isn't a stream
   bool streaming_ = false;
+  bool worked_ = false;   ///< this try's stream brought more than pings
+  bus::Usage earlier_{};  ///< of the tries before this one
   std::size_t key_ = 0;
   Mono last_byte_{};
   Mono last_work_{};

@@ -21,9 +21,18 @@ std::size_t KeyRing::pick(Mono now) {
   return static_cast<std::size_t>(first_back - keys_.begin());
 }
 
-bool KeyRing::rest(std::size_t key, Mono now, Mono until) {
-  Mono& rests_until = keys_[key % keys_.size()].rests_until;
-  rests_until = std::max(rests_until, until);
+std::optional<Mono> KeyRing::back_at() const {
+  std::optional<Mono> first;
+  for (const Key& key : keys_) {
+    if (!key.refused && (!first || key.rests_until < *first)) first = key.rests_until;
+  }
+  return first;
+}
+
+bool KeyRing::rest(std::size_t key, Mono now, Mono until, Why why) {
+  Key& resting = keys_[key % keys_.size()];
+  resting.rests_until = std::max(resting.rests_until, until);
+  resting.refused = why == Why::Refused;
   return std::any_of(keys_.begin(), keys_.end(), [&](const Key& k) { return k.rests_until <= now; });
 }
 

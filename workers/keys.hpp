@@ -23,13 +23,17 @@ class KeyRing {
   std::size_t pick(Mono now);
   [[nodiscard]] const Secret& at(std::size_t key) const { return keys_[key % keys_.size()].secret; }
   [[nodiscard]] std::size_t size() const { return keys_.size(); }
+  enum class Why { Limited, Refused };
   /// `key` rests until then. True when another one is fit for use.
-  bool rest(std::size_t key, Mono now, Mono until);
+  bool rest(std::size_t key, Mono now, Mono until, Why why);
+  /// When the first of those that were not refused is fit for use; none: all were.
+  [[nodiscard]] std::optional<Mono> back_at() const;
 
  private:
   struct Key {
     Secret secret;
     Mono rests_until{};
+    bool refused = false;  ///< when it was asked last
   };
   std::vector<Key> keys_;
   std::size_t current_ = 0;

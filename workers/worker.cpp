@@ -245,6 +245,12 @@ void Worker::on_report(const CallReport& report) {
   ports_.on_report(report);
 }
 
+void Worker::set_keys(std::vector<Secret> keys) {
+  keys_ = KeyRing(std::move(keys));
+  failures_in_a_row_ = 0;
+  key_refused_ = false;
+}
+
 // ---- to a gateway ----
 
 void Worker::fail(Entry& entry, Error error) {

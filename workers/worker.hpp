@@ -75,7 +75,8 @@ class Worker final : private Call::Owner {
   /// No new jobs; `on_drained` when those in hand are committed.
   void drain();
   /// For new calls, and for those that ask again.
-  void set_keys(std::vector<Secret> keys) { keys_ = KeyRing(std::move(keys)); }
+  /// Nothing is held against them.
+  void set_keys(std::vector<Secret> keys);
   /// The last word to every gateway.
   void leave();
 

@@ -70,6 +70,13 @@ struct Usage {
   std::uint64_t cache_read_tokens = 0;
   std::uint64_t cache_write_tokens = 0;
   friend bool operator==(const Usage&, const Usage&) = default;
+  Usage& operator+=(const Usage& more) {
+    input_tokens += more.input_tokens;
+    output_tokens += more.output_tokens;
+    cache_read_tokens += more.cache_read_tokens;
+    cache_write_tokens += more.cache_write_tokens;
+    return *this;
+  }
 };
 
 enum class StopReason { End, Length, Refusal, StopSequence, Cancelled, Other };

@@ -176,8 +176,8 @@ void Delivery::failed(const Error& error) {
     queue(std::move(refused));
   }
   const bool for_the_operator = error.code == Code::Auth || error.code == Code::Rejected;
-  const bool tell = !told_ && !known && error.code != Code::RateLimited &&
-                    (for_the_operator || failures_ >= kFailures);
+  const bool tell =
+      !told_ && !known && error.code != Code::RateLimited && (for_the_operator || failures_ >= kFailures);
   if (tell) {
     told_ = true;
     events_.on_failing(error);

@@ -88,7 +88,7 @@ class Delivery {
   std::unique_ptr<Channel> channel_;
   std::string directory_;
   Events events_;
-  std::deque<Item> waiting_;  ///< those that are set back stand last
+  std::deque<Item> waiting_;                                 ///< those that are set back stand last
   std::deque<std::pair<std::string, std::string>> threads_;  ///< incident -> thread, oldest first
   std::uint64_t next_number_ = 1;
   bool started_ = false;

@@ -131,6 +131,14 @@ TEST_F(CallTest, SilenceForAMinuteIsATimeoutAndRepeated) {
   EXPECT_THAT(http.requests, SizeIs(2));
 }
 
+TEST_F(CallTest, ATryThatWasBrokenOffIsBookedBesideTheOneThatWorked) {
+  stream_starts(0);  // says 7 tokens of input
+  pass(Millis{60'200});
+  pass(Millis{700});
+  answer(1, "fine");
+  EXPECT_EQ(results().at(0).usage, (bus::Usage{14, 6, 0, 0}));
+}
+
 TEST_F(CallTest, PingsAreNoAnswerButThinkingIs) {
   stream_starts(0);
   for (int i = 0; i < 8; ++i) {  // 4 minutes of thought
@@ -315,6 +323,41 @@ TEST_F(KeysTest, ALimitedKeyComesBackAfterItsTime) {
   ASSERT_THAT(http.requests, SizeIs(4));
   answer(3, "at last");
   EXPECT_EQ(clients[0]->all<bus::JobResult>().at(0).text, "at last");
+}
+
+TEST_F(KeysTest, WaitsForTheKeyThatIsBackFirstNotForTheLastOneAsked) {
+  say(job("j1"));
+  http.refuse(0, 429, {{"retry-after", "5"}}, "rate_limit_error");
+  http.refuse(1, 429, {{"retry-after", "300"}}, "rate_limit_error");
+  http.refuse(2, 429, {{"retry-after", "200"}}, "rate_limit_error");
+  EXPECT_THAT(clients[0]->all<bus::JobFailed>(), IsEmpty());
+  pass(Millis{5'200});
+  ASSERT_THAT(http.requests, SizeIs(4));
+  EXPECT_EQ(key_of(3), "x-api-key: sk-ant-key-one");
+}
+
+TEST_F(KeysTest, ALimitedKeyIsWaitedForWhereTheOthersAreRefused) {
+  say(job("j1"));
+  http.refuse(0, 429, {{"retry-after", "5"}}, "rate_limit_error");
+  http.refuse(1, 401, {}, "authentication_error");
+  http.refuse(2, 401, {}, "authentication_error");
+  EXPECT_THAT(clients[0]->all<bus::JobFailed>(), IsEmpty());
+  pass(Millis{5'200});
+  ASSERT_THAT(http.requests, SizeIs(4));
+  EXPECT_EQ(key_of(3), "x-api-key: sk-ant-key-one");
+}
+
+TEST_F(KeysTest, FreshKeysAreHeldForGood) {
+  say(job("j1"));
+  for (std::size_t i = 0; i < 3; ++i)
+    http.refuse(i, 401, {}, "authentication_error");
+  bus::Heartbeat beat{.healthy = true};
+  worker->report(beat);
+  EXPECT_FALSE(beat.healthy);
+  worker->set_keys({Secret("sk-ant-key-new")});
+  beat = {.healthy = true};
+  worker->report(beat);
+  EXPECT_TRUE(beat.healthy);
 }
 
 }  // namespace
