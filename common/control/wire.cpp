@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include <nlohmann/json.hpp>
+#include <simdjson.h>
 
 namespace katana::control {
 namespace {
@@ -17,11 +18,15 @@ std::string one_line(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-Result<Json> read_object(std::string_view line, const char* what) {
-  Json json = Json::parse(line, nullptr, /*allow_exceptions=*/false);
-  if (json.is_discarded()) return fail(Code::Malformed, std::string(what) + " is not JSON");
-  if (!json.is_object()) return fail(Code::Malformed, std::string(what) + " is not a JSON object");
-  return json;
+Result<simdjson::dom::object> read_object(simdjson::dom::parser& parser, std::string_view line,
+                                          const char* what) {
+  simdjson::dom::element root;
+  if (parser.parse(line.data(), line.size()).get(root) != simdjson::SUCCESS)
+    return fail(Code::Malformed, std::string(what) + " is not JSON");
+  simdjson::dom::object object;
+  if (root.get(object) != simdjson::SUCCESS)
+    return fail(Code::Malformed, std::string(what) + " is not a JSON object");
+  return object;
 }
 
 }  // namespace
@@ -35,37 +40,41 @@ std::string write_answer(const Answer& answer) {
 }
 
 Result<Request> read_request(std::string_view line) {
-  auto json = read_object(line, "the request");
-  if (!json) return fail(json.error());
-  Request out;
-  const auto verb = json->find("verb");
-  if (verb == json->end() || !verb->is_string()) return fail(Code::Malformed, "the request has no verb");
-  out.verb = verb->get<std::string>();
-  if (out.verb.empty() || out.verb.size() > kMaxVerb)
+  simdjson::dom::parser parser;
+  const auto object = read_object(parser, line, "the request");
+  if (!object) return fail(object.error());
+  std::string_view verb;
+  if ((*object)["verb"].get(verb) != simdjson::SUCCESS)
+    return fail(Code::Malformed, "the request has no verb");
+  if (verb.empty() || verb.size() > kMaxVerb)
     return fail(Code::Malformed, "the verb has no or too many letters");
-  const auto words = json->find("words");
-  if (words == json->end()) return out;
-  if (!words->is_array() || words->size() > kMaxWords) {
+  Request out{std::string(verb), {}};
+  const auto words = (*object)["words"];
+  if (words.error() == simdjson::NO_SUCH_FIELD) return out;
+  simdjson::dom::array list;
+  if (words.get(list) != simdjson::SUCCESS || list.size() > kMaxWords) {
     return fail(Code::Malformed, "the words are not a list of 64 at most");
   }
-  for (const auto& word : *words) {
-    if (!word.is_string()) return fail(Code::Malformed, "a word is not a text");
-    out.words.push_back(word.get<std::string>());
+  for (const auto word : list) {
+    std::string_view text;
+    if (word.get(text) != simdjson::SUCCESS) return fail(Code::Malformed, "a word is not a text");
+    out.words.emplace_back(text);
   }
   return out;
 }
 
 Result<Answer> read_answer(std::string_view line) {
-  auto json = read_object(line, "the answer");
-  if (!json) return fail(json.error());
-  const auto status = json->find("status");
-  const auto text = json->find("text");
-  if (status == json->end() || !status->is_number_integer() || text == json->end() || !text->is_string()) {
+  simdjson::dom::parser parser;
+  const auto object = read_object(parser, line, "the answer");
+  if (!object) return fail(object.error());
+  std::int64_t status = 0;
+  std::string_view text;
+  if ((*object)["status"].get(status) != simdjson::SUCCESS ||
+      (*object)["text"].get(text) != simdjson::SUCCESS) {
     return fail(Code::Malformed, "the answer has no status and text");
   }
-  const auto number = status->get<std::int64_t>();
-  if (number < 0 || number > 255) return fail(Code::Malformed, "the answer's status is no exit status");
-  return Answer{static_cast<int>(number), text->get<std::string>()};
+  if (status < 0 || status > 255) return fail(Code::Malformed, "the answer's status is no exit status");
+  return Answer{static_cast<int>(status), std::string(text)};
 }
 
 Result<sockaddr_un> socket_address(const std::string& path) {

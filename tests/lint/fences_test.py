@@ -29,6 +29,8 @@ LAYER_FENCES = {
     "watchdog": ["gateway", "workers", "tests"],
     "tests/sandbox": ["common", "gateway", "workers", "watchdog"],
 }
+# What one library does and another may not: simdjson reads JSON, nlohmann only writes it.
+READS_BY_THE_WRITER = re.compile(r"\b[Jj]son::(parse|accept|sax_parse)\b")
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]', re.M)
 
 
@@ -36,6 +38,8 @@ def trespasses(path, text):
     """What `text`, standing at `path`, includes and may not."""
     found = []
     at_home = path.startswith("tests/unit/")
+    if not path.startswith("tests/") and READS_BY_THE_WRITER.search(text):
+        found.append(f"{path} reads JSON with nlohmann's library, which only writes it here: simdjson reads")
     for header in INCLUDE.findall(text):
         if not path.startswith("tests/"):
             for pattern, homes in LIBRARY_FENCES.items():
@@ -62,6 +66,7 @@ class Fences(unittest.TestCase):
     def test_a_trespass_is_seen(self):
         for path, line in [
             ("gateway/chat/a.cpp", "#include <curl/curl.h>"),
+            ("gateway/chat/a.cpp", "auto j = nlohmann::json::parse(text);"),
             ("common/core/a.hpp", "#include <zmq.hpp>"),
             ("workers/a.cpp", '#include "katana/v1/job.pb.h"'),
             ("common/net/a.cpp", "#include <uv.h>"),

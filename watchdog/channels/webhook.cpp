@@ -8,14 +8,16 @@ namespace katana::watchdog {
 namespace {
 
 std::string body_of(const Notice& n) {
-  nlohmann::json j = nlohmann::json::parse(to_json(n));
-  j["event_action"] = n.kind == NoticeKind::Resolved ? "resolve" : "trigger";
-  j["dedup_key"] = n.incident;
-  j["payload"] = {{"summary", subject(n)},
-                  {"source", n.host.empty() ? n.where : n.host + "/" + n.where},
-                  {"severity", to_string(n.severity)},
-                  {"component", n.where}};
-  return j.dump();
+  const nlohmann::json more{{"event_action", n.kind == NoticeKind::Resolved ? "resolve" : "trigger"},
+                            {"dedup_key", n.incident},
+                            {"payload",
+                             {{"summary", subject(n)},
+                              {"source", n.host.empty() ? n.where : n.host + "/" + n.where},
+                              {"severity", to_string(n.severity)},
+                              {"component", n.where}}}};
+  std::string body = to_json(n);  // an object, too
+  body.back() = ',';
+  return body + more.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(1);
 }
 
 Error error_of(const net::HttpResponse& response) {
