@@ -24,16 +24,14 @@ constexpr std::string_view kSystemPrompt =
 
 constexpr log::Room kLog{"gateway"};
 
-std::int64_t bot_id_of(const Secret& token) {
-  return std::stoll(token.reveal().substr(0, token.reveal().find(':')));
-}
-
 }  // namespace
 
-Gateway::Gateway(service::Service& service, const config::Settings& settings, config::ModelTable models)
+Gateway::Gateway(service::Service& service, const config::Settings& settings, const config::CommandLine& line,
+                 config::ModelTable models)
     : service_(service),
       settings_(settings),
-      offer_{.bot_user_id = bot_id_of(settings.telegram.token),
+      line_(line),
+      offer_{.bot_user_id = telegram::bot_id_of(settings.telegram.token),
              .claude = settings.claude.on,
              .openai = settings.openai.on,
              .default_provider = settings.default_provider,
@@ -221,7 +219,7 @@ void Gateway::introduced(const telegram::BotUser& me) {
   });
 }
 
-int run(const config::Settings& settings, config::ModelTable models) {
+int run(const config::Settings& settings, const config::CommandLine& line, config::ModelTable models) {
   std::unique_ptr<Gateway> gateway;  // made after the service that it stands on, gone before it
   service::Service service(
       service::Identity{.component = "gateway",
@@ -236,7 +234,7 @@ int run(const config::Settings& settings, config::ModelTable models) {
                      .health_json = [&] { return gateway->health_json(); },
                      .reload = [&] { gateway->reload(); },
                      .http = {}});
-  gateway = std::make_unique<Gateway>(service, settings, std::move(models));
+  gateway = std::make_unique<Gateway>(service, settings, line, std::move(models));
   const int status = service.run();
   gateway.reset();
   return status;

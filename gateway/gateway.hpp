@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "common/bus/port.hpp"
+#include "common/config/command_line.hpp"
 #include "common/config/models.hpp"
 #include "common/config/settings.hpp"
 #include "common/control/control.hpp"
@@ -27,7 +28,9 @@ namespace katana::gateway {
 /// thread only.
 class Gateway {
  public:
-  Gateway(service::Service& service, const config::Settings& settings, config::ModelTable models);
+  /// `line`: for reading the settings again.
+  Gateway(service::Service& service, const config::Settings& settings, const config::CommandLine& line,
+          config::ModelTable models);
   ~Gateway();
 
   Result<void> start();
@@ -48,6 +51,8 @@ class Gateway {
   void serve();
   void introduced(const telegram::BotUser& me);
   void choose_defaults();
+  void reload_models();
+  void reload_token();
 
   // the way of a question
   InboxEvents inbox_events();
@@ -85,12 +90,13 @@ class Gateway {
 
   service::Service& service_;
   const config::Settings& settings_;
+  const config::CommandLine& line_;
   Offer offer_;
   Access access_;
   Chat chat_;
   std::unique_ptr<Counters> counters_;
   std::unique_ptr<Store> store_;
-  std::unique_ptr<telegram::BotApi> api_;
+  std::unique_ptr<telegram::HttpBotApi> api_;
   std::unique_ptr<LoopAlarm> outbox_alarm_;
   std::unique_ptr<Outbox> outbox_;
   std::unique_ptr<Dispatcher> dispatcher_;
@@ -122,6 +128,6 @@ class Gateway {
 };
 
 /// Reads settings, builds the service and runs it; the exit status.
-int run(const config::Settings& settings, config::ModelTable models);
+int run(const config::Settings& settings, const config::CommandLine& line, config::ModelTable models);
 
 }  // namespace katana::gateway

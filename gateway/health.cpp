@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/log/log.hpp"
+#include "common/service/program.hpp"
 #include "gateway/counters.hpp"
 #include "gateway/gateway.hpp"
 
@@ -176,7 +177,7 @@ void Gateway::stop() {
   kLog.info("Stopping: the store is closed");
 }
 
-void Gateway::reload() {
+void Gateway::reload_models() {
   const auto models = config::shipped_models_path().and_then(
       [&](const std::string& shipped) { return config::load_models(shipped, settings_.models_file); });
   if (models) {
@@ -185,6 +186,23 @@ void Gateway::reload() {
   } else {
     kLog.error("The table of models stays as it was: {}", models.error().detail);
   }
+}
+
+/// BotFather may have given the bot another token, which stands in its file now.
+void Gateway::reload_token() {
+  const auto fresh = service::settings_again(config::Program::Gateway, line_);
+  if (!fresh) return;
+  const Secret& token = fresh->telegram.token;
+  if (telegram::bot_id_of(token) != offer_.bot_user_id) {
+    return kLog.error("The token is of another bot now: restart the gateway to serve that one");
+  }
+  api_->set_token(token);
+  kLog.info("Telegram API token read again (masked: {})", token.masked());
+}
+
+void Gateway::reload() {
+  reload_models();
+  reload_token();
   kLog.info("Reload: polling and sending are tried again");
   if (poller_) poller_->retry_now();
   if (outbox_) outbox_->resume();

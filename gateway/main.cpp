@@ -20,10 +20,10 @@ int main(int argc, char** argv) {
                                   .component = "gateway",
                                   .makes_directories = true};
   return service::run_program(
-      argc, argv, info, [](const config::Settings& settings, const config::CommandLine&) {
+      argc, argv, info, [](const config::Settings& settings, const config::CommandLine& line) {
         auto models = config::shipped_models_path().and_then(
             [&](const std::string& shipped) { return config::load_models(shipped, settings.models_file); });
-        if (models) return gateway::run(settings, std::move(*models));
+        if (models) return gateway::run(settings, line, std::move(*models));
         log::Room{"settings"}.critical("KATANA_MODELS: {}", models.error().detail);
         return 2;
       });

@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
       "watchdog",
       true};
   return service::run_program(static_cast<int>(args.size()), args.data(), info,
-                              [&](const config::Settings& settings, const config::CommandLine&) {
-                                return watchdog::Watchdog(settings, supervise).run();
+                              [&](const config::Settings& settings, const config::CommandLine& line) {
+                                return watchdog::Watchdog(settings, line, supervise).run();
                               });
 }

@@ -11,6 +11,7 @@
 
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
+#include "common/service/program.hpp"
 #include "watchdog/channels/open.hpp"
 #include "watchdog/status/table.hpp"
 
@@ -64,8 +65,9 @@ std::map<std::string, int> others(std::map<std::string, int> expect) {
 
 }  // namespace
 
-Watchdog::Watchdog(config::Settings settings, bool supervise)
+Watchdog::Watchdog(config::Settings settings, const config::CommandLine& line, bool supervise)
     : settings_(std::move(settings)),
+      line_(line),
       host_(host_name()),
       supervise_(supervise),
       service_(identity_of(settings_), hooks()),
@@ -75,6 +77,7 @@ service::Hooks Watchdog::hooks() {
   service::Hooks hooks;
   hooks.start = [this] { return start(); };
   hooks.drain = [this] { drain(); };
+  hooks.reload = [this] { reload(); };
   hooks.report = [this](bus::Heartbeat& beat) { report(beat); };
   hooks.health_json = [this] {
     return "{\"open_incidents\":" + std::to_string(book_ ? book_->open_incidents().size() : 0) +
@@ -207,6 +210,19 @@ Result<void> Watchdog::open_doors() {
   if (!control) return fail(with_context(control.error(), "control socket"));
   control_ = std::move(*control);
   return {};
+}
+
+/// Tokens and passwords may have changed in their files: every channel is made anew.
+void Watchdog::reload() {
+  const auto fresh = service::settings_again(config::Program::Watchdog, line_);
+  if (!fresh) return;
+  settings_.alerts = fresh->alerts;
+  for (auto& channel : open_channels(service_.loop(), service_.http(), service_.http(), settings_)) {
+    const auto it = std::find_if(deliveries_.begin(), deliveries_.end(),
+                                 [&](const auto& d) { return d->name() == channel->name(); });
+    if (it != deliveries_.end()) (*it)->replace(std::move(channel));
+  }
+  kLog.info("{} alert channels opened anew", deliveries_.size());
 }
 
 /// What waits in the spools stays there for the next start; what is being sent gets a moment.

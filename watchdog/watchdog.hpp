@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/bus/zmq_bus.hpp"
+#include "common/config/command_line.hpp"
 #include "common/config/settings.hpp"
 #include "common/control/control.hpp"
 #include "common/core/clock.hpp"
@@ -27,8 +28,9 @@ namespace katana::watchdog {
 /// orders goes to the parent. Owned by `main`; one a process.
 class Watchdog {
  public:
-  /// `supervise`: `katana up` started us, and its socket is our standard input.
-  Watchdog(config::Settings settings, bool supervise);
+  /// `line`: for reading the settings again; outlives us. `supervise`: `katana up` started us, and its socket
+  /// is our standard input.
+  Watchdog(config::Settings settings, const config::CommandLine& line, bool supervise);
   int run();
 
  private:
@@ -39,6 +41,7 @@ class Watchdog {
   Result<void> open_doors();
   void restore_incidents();
   void drain();
+  void reload();
 
   void heard(const bus::Heartbeat& beat);
   void tick();
@@ -57,6 +60,7 @@ class Watchdog {
   [[nodiscard]] Now now() const;
 
   config::Settings settings_;
+  const config::CommandLine& line_;
   std::string host_;
   bool supervise_;
   bool stopping_ = false;

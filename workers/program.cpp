@@ -165,11 +165,9 @@ class Process {
 
   /// The keys may have changed in their files.
   void reload() {
-    const auto fresh = config::load(program_.kind, line_);
-    if (!fresh) return kLog.error("The settings were not read again: {}", fresh.error().detail);
+    const auto fresh = service::settings_again(program_.kind, line_);
+    if (!fresh) return;
     const config::Provider& account = (*fresh).*program_.account;
-    for (const Secret& key : account.keys)
-      log::hide(key.reveal());
     worker_->set_keys(account.keys);
     kLog.info("{} keys read again", account.keys.size());
   }

@@ -31,9 +31,13 @@ int give_up(const ProgramInfo& info, const Error& error) {
   return error.code == Code::Rejected ? status : kExitFailed;
 }
 
-void open_log(const ProgramInfo& info, const config::Settings& settings) {
+void hide_secrets(const config::Settings& settings) {
   for (const Secret& secret : config::secrets_of(settings))
     log::hide(secret.reveal());
+}
+
+void open_log(const ProgramInfo& info, const config::Settings& settings) {
+  hide_secrets(settings);
   log::open(info.component, settings.log_level, settings.log_format);
   kLog.info("Initializing {}", config::version_of(info.about));
   for (const auto& warning : settings.warnings)
@@ -65,6 +69,16 @@ void raise_file_limit() {
 }
 
 }  // namespace
+
+std::optional<config::Settings> settings_again(config::Program program, const config::CommandLine& line) {
+  auto fresh = config::load(program, line);
+  if (!fresh) {
+    kLog.error("The settings were not read again: {}", fresh.error().detail);
+    return std::nullopt;
+  }
+  hide_secrets(*fresh);
+  return std::move(*fresh);
+}
 
 Result<void> make_directory(const std::string& path, std::string_view setting) {
   const mode_t before = umask(S_IRWXG | S_IRWXO);  // the parents that are made here, too

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 
 #include "common/config/command_line.hpp"
 #include "common/config/settings.hpp"
@@ -21,6 +22,10 @@ struct ProgramInfo {
 int run_program(
     int argc, const char* const* argv, const ProgramInfo& info,
     const std::function<int(const config::Settings& settings, const config::CommandLine& line)>& body);
+
+/// The settings as they are now, for a reload: secrets may have changed in their files. What is wrong is
+/// logged, and what was read before stays in use.
+std::optional<config::Settings> settings_again(config::Program program, const config::CommandLine& line);
 
 /// Makes `path` (0700) and its parents where it is missing. The error names `setting` and the mend.
 Result<void> make_directory(const std::string& path, std::string_view setting);

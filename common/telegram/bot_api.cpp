@@ -23,6 +23,10 @@ void redact(std::string& text, const Secret& token) {
 
 }  // namespace
 
+std::int64_t bot_id_of(const Secret& token) {
+  return std::stoll(token.reveal().substr(0, token.reveal().find(':')));
+}
+
 template <class T>
 net::HttpCall HttpBotApi::call(const char* method, std::string body, Reader<T> read, Then<T> then,
                                Limits limits) {

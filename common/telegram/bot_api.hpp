@@ -112,10 +112,15 @@ struct BotAccess {
   Secret proxy{};
 };
 
+/// The part of a token before its colon. `token`: of the right format, as the settings check it.
+[[nodiscard]] std::int64_t bot_id_of(const Secret& token);
+
 /// BotApi over HTTP.
 class HttpBotApi final : public BotApi {
  public:
   HttpBotApi(net::HttpClient& http, BotAccess access) : http_(http), access_(std::move(access)) {}
+  /// For the calls from now on.
+  void set_token(Secret token) { access_.token = std::move(token); }
   net::HttpCall get_me(Then<BotUser> then) override;
   net::HttpCall get_updates(std::int64_t offset, int limit, Seconds timeout, Then<RawUpdates> then) override;
   net::HttpCall send_message(const OutText& message, Then<std::int64_t> then) override;

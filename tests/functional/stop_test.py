@@ -8,7 +8,7 @@ import socket
 import subprocess
 import termios
 
-from harness import BIN, LIMIT, Case, eventually, main
+from harness import ALERT_TOKEN, BIN, LIMIT, USERS_TOKEN, Case, eventually, main
 from watching import in_chat, in_mail, kill, processes_of, replaced, told, wait_up
 
 
@@ -32,9 +32,30 @@ class Start(Case):
         self.assertEqual(self.d.health()[0], 200, "the first doesn't mind")
 
 
+class Reload(Case):
+    def test_fresh_secrets_in_their_files_are_taken_without_a_restart(self):
+        users, ops = self.d.directory / "users.token", self.d.directory / "ops.token"
+        for file, token in ((users, USERS_TOKEN), (ops, ALERT_TOKEN)):
+            file.touch(mode=0o600)
+            file.write_text(token.split(":")[0] + ":" + "x" * 35)
+        self.d.set(KATANA_TELEGRAM_TOKEN=None, KATANA_TELEGRAM_TOKEN_FILE=users,
+                   TELEGRAM_ALERT_BOT_TOKEN=None, TELEGRAM_ALERT_BOT_TOKEN_FILE=ops)
+        katana = self.d.start("katana", "up", name="katana")
+        eventually("the users' token is refused", lambda: self.d.health()[0] == 503 and "401" in self.d.health()[1]["reason"])
+        eventually("the ops bot's too", lambda: any("telegram" in subject for subject in in_mail(self.d)))
+        before = processes_of(self.d)
+        users.write_text(USERS_TOKEN)
+        ops.write_text(ALERT_TOKEN)
+        katana.signal(signal.SIGHUP)
+        self.sandbox.script(answer="With the new one.")
+        self.d.ask("Which token is it?", "With the new one.")
+        eventually("the ops chat is told", lambda: in_chat(self.d))
+        self.assertEqual(processes_of(self.d), before, "nothing was restarted")
+
+
 class Stop(Case):
     def test_every_signal_stops_all_of_it(self):
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in (signal.SIGTERM, signal.SIGINT):
             with self.subTest(number.name):
                 katana = self.d.up()
                 wait_up(self.d)

@@ -125,6 +125,12 @@ void Delivery::queue(Item item) {
                   std::move(item));
 }
 
+void Delivery::replace(std::unique_ptr<Channel> channel) {
+  next_ = std::move(channel);
+  retry_.reset();
+  pump();
+}
+
 void Delivery::start() {
   started_ = true;
   pump();
@@ -137,6 +143,7 @@ void Delivery::pump() {
     finish_front();
   }
   if (!started_ || sending_ || retry_ || waiting_.empty() || !waiting_.front().stored) return;
+  if (next_) channel_ = std::move(next_);
   sending_ = true;
   const Notice& notice = waiting_.front().notice;
   channel_->send(notice, thread_of(notice.incident),
@@ -157,7 +164,18 @@ void Delivery::done(Result<Receipt> result) {
   backoff_.reset();
   last_error_.clear();
   if (std::exchange(told_, false)) events_.on_working();
-  pump();
+  go_on(Millis{0});
+}
+
+void Delivery::go_on(Millis wait) {
+  if (next_)
+    wait = Millis{0};
+  else if (wait.count() == 0)
+    return pump();
+  retry_ = loop_.after(wait, [this] {
+    retry_.reset();
+    pump();
+  });
 }
 
 void Delivery::failed(const Error& error) {
@@ -183,12 +201,9 @@ void Delivery::failed(const Error& error) {
     events_.on_failing(error);
   }
   if (error.code == Code::Rejected && !waiting_.front().set_back() && waiting_.front().refusals == 0) {
-    return pump();  // another one, which nobody refused
+    wait = Millis{0};  // for another one, which nobody refused
   }
-  retry_ = loop_.after(wait, [this] {
-    retry_.reset();
-    pump();
-  });
+  go_on(wait);
 }
 
 void Delivery::finish_front() {

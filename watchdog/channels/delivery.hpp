@@ -53,6 +53,8 @@ class Delivery {
   void resume_failing() { told_ = true; }
   /// `then`, if given, hears of the first try's outcome.
   void accept(const Notice& notice, std::function<void(Result<Receipt>)> then = {});
+  /// The same channel with fresh secrets; what waits is tried at once.
+  void replace(std::unique_ptr<Channel> channel);
   /// Sends what waits; nothing is tried before this.
   void start();
 
@@ -76,6 +78,8 @@ class Delivery {
   void keep_thread(const std::string& incident, const std::string& thread);
   [[nodiscard]] std::string thread_of(const std::string& incident) const;
   void pump();
+  /// After an outcome, which came from the channel: that may be replaced only when it isn't on the stack.
+  void go_on(Millis wait);
   void done(Result<Receipt> result);
   void failed(const Error& error);
   /// Behind all but those that are set back, and not before the one that is being sent.
@@ -86,6 +90,7 @@ class Delivery {
   const Clock& clock_;
   Disk& disk_;
   std::unique_ptr<Channel> channel_;
+  std::unique_ptr<Channel> next_;  ///< takes over when what is being sent has ended
   std::string directory_;
   Events events_;
   std::deque<Item> waiting_;                                 ///< those that are set back stand last

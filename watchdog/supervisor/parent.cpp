@@ -18,6 +18,13 @@ namespace {
 
 constexpr log::Room kLog{"up"};
 
+/// Whether one controls us: what the standard streams are says nothing of that.
+bool at_a_terminal() {
+  const int fd = open("/dev/tty", O_RDONLY | O_NOCTTY | O_CLOEXEC);
+  if (fd >= 0) close(fd);
+  return fd >= 0;
+}
+
 bool ignored(int signo) {
   struct sigaction action {};
   return sigaction(signo, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
@@ -61,10 +68,14 @@ int Parent::run() {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   // Stopped from the keyboard we would hold everybody's output, and in time everybody.
   std::signal(SIGTSTP, SIG_IGN);
-  for (const int signo : {SIGINT, SIGTERM, SIGHUP}) {
-    // A closed terminal stops everything, but not what `nohup` started.
-    if (signo == SIGHUP && ignored(signo)) continue;
+  for (const int signo : {SIGINT, SIGTERM})
     signals_.push_back(loop_.on_signal(signo, [this](int s) { stop(s); }));
+  // A closed terminal stops everything, but not what `nohup` started. Where there is none, somebody has new
+  // keys or tables for all processes.
+  if (at_a_terminal()) {
+    if (!ignored(SIGHUP)) signals_.push_back(loop_.on_signal(SIGHUP, [this](int s) { stop(s); }));
+  } else {
+    signals_.push_back(loop_.on_signal(SIGHUP, [this](int) { reload(); }));
   }
   signals_.push_back(loop_.on_signal(SIGCHLD, [this](int) { reap_strangers(); }));
   tick_ = loop_.every(Millis{1'000}, [this] { check_watchdog(); });
@@ -310,6 +321,13 @@ void Parent::stop(int signo) {
   restart_timer_.reset();
   tell(Stopping{});
   stop_next();
+}
+
+void Parent::reload() {
+  kLog.info("SIGHUP received: every process reads its files and tables again");
+  for (const auto& p : programs_)
+    if (p->alive()) p->child.signal(SIGHUP);
+  if (watchdog_->alive()) watchdog_->child.signal(SIGHUP);
 }
 
 void Parent::stop_next() {

@@ -56,6 +56,7 @@ class Parent {
   void obey(const FromWatchdog& message);
   void check_watchdog();
   void stop(int signo);
+  void reload();
   void stop_next();
   void kill_all();
   [[nodiscard]] std::vector<pid_t> strangers() const;

@@ -195,6 +195,18 @@ TEST_F(DeliveryTest, ANoticeThatIsRefusedAgainAndAgainLetsTheOthersPass) {
   EXPECT_EQ(failing, 1);
 }
 
+TEST_F(DeliveryTest, AChannelWithFreshSecretsTakesOverAtOnceButNotInMidSend) {
+  std::vector<FakeChannel::Call> fresh;
+  delivery->accept(notice("n1"));
+  until([&] { return calls.size() == 1; });
+  delivery->replace(std::make_unique<FakeChannel>(fresh));
+  loop.run_once(Millis{1});
+  EXPECT_TRUE(fresh.empty());
+  answer(fail(Error{Code::Auth, "401", Millis{3'600'000}}));
+  until([&] { return fresh.size() == 1; });
+  EXPECT_EQ(fresh[0].notice.id, "n1");
+}
+
 TEST_F(DeliveryTest, AFileThatIsNoNoticeIsSetAside) {
   std::ofstream(directory / "000000000001.json") << "{\"id\":";
   std::ofstream(directory / "zzz.json") << to_json(notice("n9"));
