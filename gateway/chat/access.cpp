@@ -14,6 +14,8 @@ constexpr Seconds kReplyEvery{3600};
 /// Strangers that are remembered with a code. Beyond it newcomers get no answer, so that nobody can fill the
 /// store.
 constexpr std::size_t kMaxStrangers = 10'000;
+/// When there are as many: those who didn't write for this long make room.
+constexpr Seconds kStrangerKept{30 * 24 * 3600};
 constexpr std::size_t kCodeLength = 8;
 constexpr std::string_view kStarting = "the gateway is starting; try again in a moment";
 
@@ -64,8 +66,16 @@ bool Access::has_admin() const {
                      [](const auto& m) { return m.second.standing == Standing::Admin; });
 }
 
+/// The store forgets them by its own retention.
+void Access::forget_strangers(Wall before) {
+  strangers_ -= std::erase_if(members_, [before](const auto& m) {
+    return m.second.standing == Standing::Stranger && m.second.last_reply < before;
+  });
+}
+
 std::optional<Access::Knock> Access::knock(std::int64_t user_id, Wall now) {
   const bool known = members_.contains(user_id);
+  if (!known && strangers_ >= kMaxStrangers) forget_strangers(now - kStrangerKept);
   if (!known && strangers_ >= kMaxStrangers) return std::nullopt;
   Member& m = at(user_id);
   if (m.standing == Standing::Denied) return std::nullopt;

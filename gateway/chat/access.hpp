@@ -50,6 +50,7 @@ class Access {
 
  private:
   Member& at(std::int64_t user_id);
+  void forget_strangers(Wall before);
   std::optional<std::int64_t> resolve(std::string_view who) const;
 
   config::Access mode_;

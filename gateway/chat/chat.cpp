@@ -12,6 +12,9 @@ namespace {
 
 /// Prefix of the data of a button that chooses a model.
 constexpr std::string_view kModelButton = "model:";
+/// Telegram takes 64 bytes of data with a button, and 100 buttons with a message.
+constexpr std::size_t kMaxButtonData = 64;
+constexpr std::size_t kMaxButtons = 100;
 /// Likewise of the outbox's question whether to send a message again.
 constexpr std::string_view kAgainButton = "again:";
 /// The button under the note about questions that came late.
@@ -178,13 +181,18 @@ void Chat::choose_provider(const std::string& provider, Decision& d, std::int64_
 void Chat::show_models(const ChatChoice& choice, Decision& d, std::int64_t reply_to) const {
   const auto current = offer_.resolve(choice);
   telegram::Keyboard keyboard;
+  bool all = true;
   for (const auto& model : offer_.models.models) {
     if (!offer_.offers(model.provider)) continue;
+    if (kModelButton.size() + model.id.size() > kMaxButtonData || keyboard.size() == kMaxButtons) {
+      all = false;
+      continue;
+    }
     const std::string mark = model.id == current.model ? "✓ " : "";
     keyboard.push_back({telegram::Button{.text = mark + offer_.label_of(model.id),
                                          .data = std::string(kModelButton) + model.id}});
   }
-  say(d, reply_to, phrases::model_list_title(offer_.label_of(current.model)), std::move(keyboard));
+  say(d, reply_to, phrases::model_list_title(offer_.label_of(current.model), all), std::move(keyboard));
 }
 
 void Chat::choose_model(const std::string& asked, Decision& d, std::int64_t reply_to) const {

@@ -36,8 +36,9 @@ std::string provider_off(std::string_view label) {
   return std::string(label) + " isn't set up on this bot. Ask its operator, or go on as before.";
 }
 
-std::string model_list_title(std::string_view current) {
-  return "The model is " + std::string(current) + ". Choose another one:";
+std::string model_list_title(std::string_view current, bool all) {
+  return "The model is " + std::string(current) + ". Choose another one" +
+         (all ? ":" : ", or write /model and the name of one that isn't shown:");
 }
 
 std::string model_chosen(std::string_view label) {

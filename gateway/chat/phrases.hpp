@@ -15,7 +15,8 @@ std::string help(bool has_claude, bool has_openai);
 std::string started_over();
 std::string provider_chosen(std::string_view provider_label, std::string_view model_label);
 std::string provider_off(std::string_view provider_label);
-std::string model_list_title(std::string_view current_label);
+/// `all`: every model has its button.
+std::string model_list_title(std::string_view current_label, bool all);
 std::string model_chosen(std::string_view model_label);
 std::string model_unknown(std::string_view asked);
 std::string ids(std::int64_t user, std::int64_t chat, std::int64_t thread);

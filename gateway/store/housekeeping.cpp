@@ -27,6 +27,8 @@ std::optional<std::int64_t> end_of_step(db::Connection& db, std::string_view sql
 /// What no sweep by turns finds: a few rows.
 void prune_rest_of_ledger(db::Connection& db, std::int64_t before, Sweep& sweep) {
   sweep.rows_changed += db.run("DELETE FROM attempts WHERE ended_at < $1", before);
+  sweep.rows_changed +=
+      db.run("DELETE FROM members WHERE standing = $1 AND last_reply < $2", Standing::Stranger, before);
   sweep.rows_changed += db.run("DELETE FROM dead_letters WHERE died_at < $1", before);
   sweep.rows_changed += db.run("DELETE FROM open_turns WHERE held = 1 AND asked_at < $1", before);
 }

@@ -97,6 +97,7 @@ TEST(Access, StrangersCantFillTheStore) {
   for (int id = 1; id <= 10'500; ++id)
     answered += access.knock(id, kNow).has_value();
   EXPECT_EQ(answered, 10'000);
+  EXPECT_TRUE(access.knock(20'000, kNow + Seconds{31 * 24 * 3600})) << "those of last month make room";
 }
 
 }  // namespace

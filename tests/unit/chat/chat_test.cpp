@@ -157,6 +157,19 @@ TEST_F(ChatTest, ModelShowsWhatIsChosenAndAPressChooses) {
   EXPECT_TRUE(stranger.press_id) << "its spinner ends all the same";
 }
 
+TEST_F(ChatTest, ALongTableOfModelsIsCutToWhatTelegramTakes) {
+  bot.models.models.push_back({.id = std::string(58, 'a'), .provider = "claude", .label = "Long"});
+  bot.models.models.push_back({.id = std::string(59, 'b'), .provider = "claude", .label = "Too long"});
+  const auto d = decide(command(private_message("/model"), "model"));
+  EXPECT_EQ(d.intake.replies.at(0).keyboard.size(), 4u);
+  EXPECT_NE(d.intake.replies[0].text.find("write /model"), std::string::npos);
+  EXPECT_EQ(decide(command(private_message("/model"), "model", std::string(59, 'b'))).intake.change->model,
+            std::string(59, 'b'));
+  for (int i = 0; i < 200; ++i)
+    bot.models.models.push_back({.id = "m" + std::to_string(i), .provider = "claude", .label = "M"});
+  EXPECT_EQ(decide(command(private_message("/model"), "model")).intake.replies.at(0).keyboard.size(), 100u);
+}
+
 TEST_F(ChatTest, AButtonAsksForAMessageAgain) {
   EXPECT_EQ(decide(ButtonPress{.id = "q", .from = {.id = 5}, .chat = {5, 0}, .data = "again:17"}).send_again,
             17);

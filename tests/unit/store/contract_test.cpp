@@ -637,6 +637,18 @@ TEST_P(StoreContract, PruneDeletesWhatIsOldAndNothingElse) {
   EXPECT_EQ(world.usage(Wall{}).calls, 0U);
 }
 
+TEST_P(StoreContract, PruneForgetsStrangersAndNobodyWhomTheOperatorJudged) {
+  for (const auto standing : {Standing::Stranger, Standing::Allowed, Standing::Admin, Standing::Denied}) {
+    const Member member{11 + static_cast<std::int64_t>(standing), standing, "", world.clock.wall()};
+    ASSERT_TRUE(await<Nothing>(world.loop, [&](auto done) { world.store().put_member(member, done); }));
+  }
+  world.clock.advance(std::chrono::hours{72});
+  EXPECT_EQ(world.prune(std::chrono::hours{71}), 1U);
+  const auto members =
+      await<std::vector<Member>>(world.loop, [&](auto done) { world.store().members(done); });
+  EXPECT_THAT(*members, SizeIs(3));
+}
+
 TEST_P(StoreContract, APrunedHistoryIsNobodyElsesLater) {
   Intake chosen = world.question({1, 0}, "old?");
   chosen.change = ChatChange{.provider = "openai"};  // so that the conversation outlives its turns
