@@ -69,6 +69,7 @@ class Readme(Case):
 
         runs = {
             "deploy/run.sh": lambda: self.run_it("deploy/run.sh", "--help"),
+            "deploy/run.sh --build-only": lambda: self.assertIn("--build-only", self.run_it("deploy/run.sh", "--help")),
             "deploy/katana.env.example": lambda: self.assertTrue((TOP / "deploy/katana.env.example").exists()),
             "tests/run.sh": lambda: self.run_it("tests/run.sh", "--help"),
             "tests/run.sh --quick": lambda: self.assertIn("--quick", self.run_it("tests/run.sh", "--help")),
