@@ -148,6 +148,24 @@ TEST_F(Server, AChunkedBodyOverTheLimitIsHungUpOn) {
   EXPECT_EQ(served, 0);
 }
 
+TEST_F(Server, ARequestMayComeByteByByte) {
+  int served = 0;
+  serve([&](const ServerRequest& r) {
+    ++served;
+    return ServerResponse{200, "text/plain", std::string(r.query("q")) + " " + std::string(r.body)};
+  });
+  for (const std::string_view request :
+       {"POST /a?q=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nthe body",
+        "POST /a?q=1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\nthe\r\n5\r\n body\r\n0\r\n\r\n"}) {
+    RawClient client(loop, server->port());
+    for (const char byte : request)
+      client.say({&byte, 1});
+    EXPECT_THAT(client.hear("1 the body"), StartsWith("HTTP/1.1 200 "));
+  }
+  EXPECT_EQ(served, 2);
+}
+
 TEST_F(Server, GarbageHarmsNobody) {
   serve([](const ServerRequest&) { return ServerResponse{200, "text/plain", "fine"}; });
   std::vector<std::unique_ptr<RawClient>> clients;

@@ -263,6 +263,27 @@ TEST_F(CallTest, APageIsNoStream) {
   EXPECT_THAT(http.requests, SizeIs(1)) << "asking again mends no address";
 }
 
+TEST_F(CallTest, ARefusalMayComeByteByByteAndBeCutAnywhere) {
+  const std::string body =
+      R"({"type":"error","error":{"type":"invalid_request_error","message":"prompt is too long: \u00e9"}})";
+  const auto refuse_with = [&](const std::string& id, std::string_view bytes) {
+    if (id != "j1") say(job(id));
+    const std::size_t request = http.requests.size() - 1;
+    http.head(request, 400);
+    for (const char byte : bytes)
+      http.data(request, {&byte, 1});
+    http.done(request, 400);
+    say(bus::Committed{{id, 1}});
+    return failures().back().error;
+  };
+  EXPECT_NE(refuse_with("j1", body).detail.find("prompt is too long: é"), std::string::npos);
+  for (std::size_t cut = 0; cut < body.size(); ++cut) {
+    const Error error = refuse_with("cut-" + std::to_string(cut), std::string_view(body).substr(0, cut));
+    EXPECT_EQ(error.code, Code::Rejected) << cut;
+    EXPECT_NE(error.detail.find("HTTP 400"), std::string::npos) << cut;
+  }
+}
+
 TEST_F(CallTest, AKeyThatTheServerRepeatsIsMasked) {
   http.head(0, 401);
   http.data(0, R"({"error":{"type":"authentication_error","message":"bad key sk-ant-key-one!"}})");
