@@ -192,6 +192,10 @@ class Messages : public Dialect {
 };
 
 /// What is wrong with one message's content; empty: nothing. Collects text and attachments.
+bool blank(std::string_view text) {
+  return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
+}
+
 std::string read_content(Json message, const std::string& where, std::string& text,
                          std::int64_t& attachments) {
   Json content;
@@ -199,7 +203,9 @@ std::string read_content(Json message, const std::string& where, std::string& te
   std::string_view plain;
   if (content.get(plain) == simdjson::SUCCESS) {
     text = plain;
-    return plain.empty() ? where + ".content: text content must be non-empty" : std::string();
+    if (plain.empty()) return where + ".content: text content must be non-empty";
+    return blank(plain) ? where + ".content: text content blocks must contain non-whitespace text"
+                        : std::string();
   }
   JsonArray blocks;
   if (content.get(blocks) != simdjson::SUCCESS)
@@ -213,6 +219,8 @@ std::string read_content(Json message, const std::string& where, std::string& te
       return here + ".type: Input tag '" + std::string(type) + "' is not one of the expected tags";
     if (type == "text") {
       if (text_of(block, "text").empty()) return here + ".text: text content blocks must be non-empty";
+      if (blank(text_of(block, "text")))
+        return here + ".text: text content blocks must contain non-whitespace text";
       if (!text.empty()) text += '\n';
       text += text_of(block, "text");
     } else if (type == "image" || type == "document") {

@@ -34,9 +34,6 @@ std::string_view default_code(int status) {
   }
 }
 
-constexpr std::string_view kParts[] = {"input_text", "output_text", "text", "refusal",    "input_image",
-                                       "image_url",  "input_file",  "file", "input_audio"};
-
 }  // namespace
 
 std::string openai_headers(const Ask& ask) {
@@ -66,7 +63,8 @@ Objection unknown_parameter(Json body, const std::string_view* known, std::size_
   return {};
 }
 
-Objection read_parts(Json message, const std::string& where, std::string& text, std::int64_t& attachments) {
+Objection read_parts(Json message, const PartTypes& types, const std::string& where, std::string& text,
+                     std::int64_t& attachments) {
   Json content;
   if (!member(message, "content", content)) {
     return {"Missing required parameter: '" + where + ".content'.", where + ".content",
@@ -83,12 +81,17 @@ Objection read_parts(Json message, const std::string& where, std::string& text, 
     return {"Invalid type for '" + where + ".content': expected a string or an array.", where + ".content",
             "invalid_type"};
   }
+  const auto& known = text_of(message, "role") == "assistant" ? types.answering : types.asking;
   std::size_t index = 0;
   for (const Json part : parts) {
     const std::string here = where + ".content[" + std::to_string(index++) + "].type";
     const std::string_view type = text_of(part, "type");
-    if (std::find(std::begin(kParts), std::end(kParts), type) == std::end(kParts)) {
-      return {"Invalid value: '" + std::string(type) + "'.", here, "invalid_value"};
+    if (std::find(known.begin(), known.end(), type) == known.end()) {
+      std::string supported;
+      for (const auto name : known)
+        supported.append(supported.empty() ? "'" : ", '").append(name).append("'");
+      return {"Invalid value: '" + std::string(type) + "'. Supported values are: " + supported + ".", here,
+              "invalid_value"};
     }
     const std::string_view said = text_of(part, "text");
     if (said.empty()) {

@@ -2,6 +2,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "provider.hpp"
 
@@ -21,7 +22,14 @@ struct Objection {
 
 /// The members of `body` that are not among `known`.
 Objection unknown_parameter(Json body, const std::string_view* known, std::size_t count);
-/// Text of a message's content: a string, or an array of parts whose types begin with one of the known ones.
-Objection read_parts(Json message, const std::string& where, std::string& text, std::int64_t& attachments);
+/// The types that a message's parts may have: the two APIs name them differently, and an assistant's aren't a
+/// user's.
+struct PartTypes {
+  std::vector<std::string_view> asking;
+  std::vector<std::string_view> answering;
+};
+/// Text of a message's content: a string, or an array of parts.
+Objection read_parts(Json message, const PartTypes& types, const std::string& where, std::string& text,
+                     std::int64_t& attachments);
 
 }  // namespace sandbox

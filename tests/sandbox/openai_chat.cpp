@@ -127,6 +127,8 @@ class Completions : public Dialect {
   std::string opening_;
 };
 
+const PartTypes kParts{{"text", "image_url", "input_audio", "file"}, {"text", "refusal"}};
+
 Objection read_messages(Json list, Ask& ask) {
   JsonArray messages;
   if (list.get(messages) != simdjson::SUCCESS || messages.size() == 0) {
@@ -142,7 +144,7 @@ Objection read_messages(Json list, Ask& ask) {
     }
     std::string text;
     std::int64_t attachments = 0;
-    Objection objection = read_parts(message, where, text, attachments);
+    Objection objection = read_parts(message, kParts, where, text, attachments);
     Json calls;
     if (!objection.why.empty() && !(role == "assistant" && member(message, "tool_calls", calls)))
       return objection;

@@ -35,7 +35,7 @@ void Providers::transcriptions(HttpConnection& connection, const Request& reques
     return connection.reply(
         script.error_status, "application/json",
         openai_error(script.error_status, script.error_type, script.error_message, script.error_code),
-        openai_headers(ask) + script.error_headers);
+        overlaid(openai_headers(ask), script.error_headers));
   }
   const std::string text =
       script.answer ? *script.answer : "A voice message of " + std::to_string(file->text.size()) + " bytes.";
@@ -63,7 +63,7 @@ void Providers::images(HttpConnection& connection, const Request& request) {
     return connection.reply(
         script.error_status, "application/json",
         openai_error(script.error_status, script.error_type, script.error_message, script.error_code),
-        openai_headers(ask) + script.error_headers);
+        overlaid(openai_headers(ask), script.error_headers));
   }
   connection.reply(
       200, "application/json",

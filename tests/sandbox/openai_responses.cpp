@@ -37,6 +37,7 @@ constexpr std::string_view kFields[] = {"background",
                                         "top_p",
                                         "truncation",
                                         "user"};
+const PartTypes kParts{{"input_text", "input_image", "input_file"}, {"output_text", "refusal"}};
 constexpr std::string_view kRoles[] = {"user", "assistant", "system", "developer"};
 constexpr std::string_view kItems[] = {"message",
                                        "reasoning",
@@ -244,7 +245,7 @@ Objection read_input(Json input, Ask& ask) {
     }
     std::string text;
     std::int64_t attachments = 0;
-    if (Objection objection = read_parts(item, where, text, attachments); !objection.why.empty())
+    if (Objection objection = read_parts(item, kParts, where, text, attachments); !objection.why.empty())
       return objection;
     ask.input_tokens += static_cast<std::int64_t>(text.size() / 4) + 3;
     if (role == "user") {

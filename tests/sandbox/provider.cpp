@@ -83,7 +83,7 @@ void Providers::answer(HttpConnection& connection, const Request& request, Ask a
     return connection.reply(
         script.error_status, "application/json",
         dialect->error(ask, script.error_status, script.error_type, script.error_message, script.error_code),
-        dialect->headers(ask) + script.error_headers);
+        overlaid(dialect->headers(ask), script.error_headers));
   }
   if (probe_ != nullptr && !script.end.empty()) probe_->on_asked(script.end, request.received);
   if (!script.thinking.empty()) ask.thinks = true;

@@ -1,7 +1,9 @@
 #include "script.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdlib>
+#include <vector>
 
 namespace sandbox {
 namespace {
@@ -36,7 +38,34 @@ std::string read_error(Json error, Script& script) {
   return {};
 }
 
+/// The name with its colon, in lower case.
+std::string name_of(std::string_view line) {
+  std::string name(line.substr(0, line.find(':') + 1));
+  for (char& c : name)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return name;
+}
+
+std::vector<std::string_view> lines_of(std::string_view headers) {
+  std::vector<std::string_view> out;
+  for (std::size_t end; (end = headers.find("\r\n")) != std::string_view::npos;
+       headers.remove_prefix(end + 2))
+    out.push_back(headers.substr(0, end + 2));
+  return out;
+}
+
 }  // namespace
+
+std::string overlaid(const std::string& usual, const std::string& own) {
+  std::string out;
+  const auto others = lines_of(own);
+  for (const std::string_view line : lines_of(usual)) {
+    if (std::none_of(others.begin(), others.end(),
+                     [&](std::string_view o) { return name_of(o) == name_of(line); }))
+      out += line;
+  }
+  return out + own;
+}
 
 std::string read_script(Json spec, Script& script) {
   JsonObject fields;

@@ -34,7 +34,7 @@ struct Script {
   std::string error_type;
   std::string error_message;
   std::string error_code;
-  std::string error_headers;  ///< whole lines
+  std::string error_headers;  ///< whole lines; each takes the place of the usual one of its name
   bool error_html = false;
 
   // Misfortunes in mid-answer, counted in pieces; -1: none.
@@ -55,6 +55,9 @@ struct Script {
 std::string read_script(Json spec, Script& script);
 /// `[[tokens=60 token_ms=20 first_ms=0 end=X status=529]]` in a prompt, the last one in it.
 void obey_prompt(std::string_view prompt, Script& script);
+
+/// Header lines, with those of `own` in the place of the usual ones of the same name.
+std::string overlaid(const std::string& usual, const std::string& own);
 
 /// The scripts that wait for their requests, and how everything else is answered.
 class Scripts {

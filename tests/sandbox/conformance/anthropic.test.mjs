@@ -109,6 +109,8 @@ test('what the real service refuses is refused', async () => {
   await refused({ messages: [{ role: 'robot', content: 'x' }] });
   await refused({ messages: [{ role: 'user', content: '' }] });
   await refused({ messages: [{ role: 'user', content: [{ type: 'text', text: '' }] }] });
+  await refused({ messages: [{ role: 'user', content: [{ type: 'text', text: ' \n' }] }] });
+  await refused({ messages: [{ role: 'user', content: ' ' }] });
   await refused({ surprise: 1 });
   await refused({ temperature: 0.5 });
   await refused({ model: 'claude-nonsense' }, 404);

@@ -119,6 +119,13 @@ test('what the real service refuses is refused', async () => {
   await refused(client.responses.create({ model }), 'input');
   await refused(client.responses.create({ model, input: [{ role: 'robot', content: 'x' }] }), 'input[0].role');
   await refused(client.responses.create({ model, input: [{ role: 'user', content: [{ type: 'sound', text: 'x' }] }] }), 'input[0].content[0].type');
+  const said = (role, type) => [{ role, content: [{ type, text: 'x' }] }];
+  const asked = { role: 'user', content: 'x' };
+  await refused(client.responses.create({ model, input: said('user', 'text') }), 'input[0].content[0].type');
+  await refused(client.responses.create({ model, input: [...said('assistant', 'input_text'), asked] }), 'input[0].content[0].type');
+  await client.responses.create({ model, input: [...said('user', 'input_text'), ...said('assistant', 'output_text'), asked] });
+  await refused(client.chat.completions.create({ model, messages: said('user', 'input_text') }), 'messages[0].content[0].type');
+  await client.chat.completions.create({ model, messages: [...said('user', 'text'), ...said('assistant', 'text'), asked] });
   await refused(client.responses.create({ model: 'gpt-nonsense', input: 'x' }), null, 404);
   await refused(client.chat.completions.create({ model, messages, surprise: 1 }), 'surprise');
   await refused(client.chat.completions.create({ model, messages: [] }), 'messages');
@@ -149,6 +156,12 @@ test('rate limits are told', async () => {
   const { response } = await client.responses.create({ model, input: 'Hi' }).withResponse();
   assert.ok(Number(response.headers.get('x-ratelimit-limit-requests')) > 0);
   assert.match(response.headers.get('x-ratelimit-reset-requests'), /^\d+ms$/);
+});
+
+test('a scripted header takes the place of the usual one', async () => {
+  await sandbox.call('script', { error: { status: 429, headers: { 'x-ratelimit-remaining-requests': '0' } } });
+  await assert.rejects(client.responses.create({ model, input: 'Hi' }),
+    (error) => error.headers.get('x-ratelimit-remaining-requests') === '0');
 });
 
 test('voice, pictures, models', async () => {
