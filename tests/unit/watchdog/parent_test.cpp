@@ -144,7 +144,8 @@ TEST_F(ParentTest, AReplacementThatRefusesASettingStopsNobody) {
 
 TEST_F(ParentTest, TheWatchdogStopsLast) {
   const auto stopper = [&](const std::string& name) {
-    return "trap 'echo " + name + " >> " + file("order") + "; exit 0' TERM; while :; do sleep 0.02; done";
+    return "trap 'echo " + name + " >> " + file("order") + "; exit 0' TERM; echo > " + file("ready-" + name) +
+           "; while :; do sleep 0.02; done";
   };
   const auto wd =
       script("watchdog", "watchdog",
@@ -155,7 +156,8 @@ TEST_F(ParentTest, TheWatchdogStopsLast) {
       [&] {
         const auto seen = read("seen");
         return seen.find("running gateway") != std::string::npos &&
-               seen.find("running claude-1") != std::string::npos;
+               seen.find("running claude-1") != std::string::npos && fs::exists(file("ready-gateway")) &&
+               fs::exists(file("ready-claude"));  // their traps stand
       });
   const std::string order = read("order");
   EXPECT_NE(order.find("gateway\n"), std::string::npos);
