@@ -150,6 +150,10 @@ def main():
     print(f"ready after {statistics.median(runs['cold_start_ms']):.0f} ms (all processes, polling, as seen from outside)")
     if options.json:
         pathlib.Path(options.json).write_text(json.dumps(runs, indent=1))
+    wrong = sum(r[what] for name in SCENARIOS for r in runs.get(name, []) for what in ("lost", "doubled", "errors"))
+    if wrong:
+        print(f"{wrong} messages were lost, doubled or failed: no figure of this run is worth anything", file=sys.stderr)
+    return 1 if wrong else 0
 
 
 if __name__ == "__main__":
