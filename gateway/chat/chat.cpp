@@ -98,6 +98,10 @@ void Chat::message(const IncomingMessage& m, const ChatChoice& choice, Wall now,
     d.ignored = "not_a_person";
     return;
   }
+  if (m.service) {
+    d.ignored = "service_message";
+    return;
+  }
   if (!addressed(m)) {
     d.ignored = "not_addressed";
     return;

@@ -183,7 +183,8 @@ void Inbox::finish_one(const Decision& d, const Accepted& a) {
 /// A line for each message that is meant for us; of a group's other talk only that there was some, at debug.
 void Inbox::log_incoming(const Update& update, const Decision& d) const {
   if (const auto* m = std::get_if<IncomingMessage>(&update.body)) {
-    if (d.ignored == "not_addressed" || d.ignored == "not_a_person" || d.ignored == "foreign_command") {
+    if (d.ignored == "not_addressed" || d.ignored == "not_a_person" || d.ignored == "foreign_command" ||
+        d.ignored == "service_message") {
       kLog.debug("Message in chat {} is not for this bot", m->chat.chat_id);
       return;
     }

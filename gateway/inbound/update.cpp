@@ -92,6 +92,58 @@ bool read_chat(dom::object message, ChatKey& chat, ChatKind& kind) {
   return chat.chat_id != 0;
 }
 
+/// The members by which Telegram marks its service messages, as its Bot API lists them. What is none of these
+/// is a person's: kinds that we don't know are answered, too.
+bool is_service(dom::object message) {
+  static constexpr std::string_view kMarks[] = {
+      "new_chat_members",
+      "left_chat_member",
+      "new_chat_title",
+      "new_chat_photo",
+      "delete_chat_photo",
+      "group_chat_created",
+      "supergroup_chat_created",
+      "channel_chat_created",
+      "message_auto_delete_timer_changed",
+      "migrate_to_chat_id",
+      "migrate_from_chat_id",
+      "pinned_message",
+      "successful_payment",
+      "refunded_payment",
+      "users_shared",
+      "chat_shared",
+      "gift",
+      "unique_gift",
+      "connected_website",
+      "write_access_allowed",
+      "passport_data",
+      "proximity_alert_triggered",
+      "boost_added",
+      "chat_background_set",
+      "checklist_tasks_done",
+      "checklist_tasks_added",
+      "direct_message_price_changed",
+      "paid_message_price_changed",
+      "forum_topic_created",
+      "forum_topic_edited",
+      "forum_topic_closed",
+      "forum_topic_reopened",
+      "general_forum_topic_hidden",
+      "general_forum_topic_unhidden",
+      "giveaway_created",
+      "giveaway_completed",
+      "video_chat_scheduled",
+      "video_chat_started",
+      "video_chat_ended",
+      "video_chat_participants_invited",
+      "web_app_data",
+  };
+  for (const auto field : message) {
+    if (std::find(std::begin(kMarks), std::end(kMarks), field.key) != std::end(kMarks)) return true;
+  }
+  return false;
+}
+
 std::variant<UnknownUpdate, IncomingMessage> read_message(dom::object message) {
   IncomingMessage m;
   m.message_id = integer(message, "message_id");
@@ -105,6 +157,7 @@ std::variant<UnknownUpdate, IncomingMessage> read_message(dom::object message) {
   read_entities(m, message, "caption_entities", m.caption);
   dom::object replied;
   if (object(message, "reply_to_message", replied)) m.reply_to_user = sender(replied).id;
+  m.service = m.text.empty() && is_service(message);
   return m;
 }
 

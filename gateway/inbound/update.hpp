@@ -36,6 +36,7 @@ struct IncomingMessage {
   std::string arguments;              ///< what follows the command, trimmed
   std::vector<std::string> mentions;  ///< usernames without `@`
   std::int64_t reply_to_user = 0;     ///< author of the message that this one replies to
+  bool service = false;               ///< Telegram's own words: somebody joined, a message was pinned
 };
 
 struct EditedMessage {};

@@ -48,8 +48,8 @@ struct OutboxEvents {
   /// Blocked, kicked or deleted: nothing can be sent there. Its open answers are abandoned when they finish.
   std::function<void(std::int64_t chat_id)> on_chat_gone{};
   std::function<void(std::int64_t from, std::int64_t to)> on_migrated{};
-  /// A call failed; it is tried again unless the code says otherwise. `doing`: "edit", "send", "store
-  /// part_sent" …
+  /// A call failed; it is tried again unless the code says otherwise. `doing`: "edit in chat 5,
+  /// job k7m2", "store part_sent" …
   std::function<void(const Error&, std::string_view doing)> on_error{};
 };
 

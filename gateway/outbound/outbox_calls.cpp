@@ -247,7 +247,9 @@ void Outbox::Impl::succeeded(const Flight& flight, std::int64_t message_id) {
 void Outbox::Impl::failed(const Flight& flight, const telegram::ApiError& error) {
   using telegram::Refusal;
   Lane& lane = *flight.lane;
-  report(error.error, name_of(flight));
+  std::string doing = std::string(name_of(flight)) + " in chat " + std::to_string(lane.chat_id);
+  if (const Answer* answer = answer_of(flight.turn_id)) doing += ", job " + answer->slot.job_id;
+  report(error.error, doing);
   if (error.refusal == Refusal::ChatGone) return chat_gone(lane);
   if (error.refusal == Refusal::Migrated && error.migrate_to != 0) return migrate(lane, error.migrate_to);
   if (error.refusal == Refusal::MessageGone) {

@@ -54,6 +54,16 @@ TEST_F(ChatTest, TextInPrivateIsAQuestion) {
   EXPECT_TRUE(d.intake.replies.empty());
 }
 
+TEST_F(ChatTest, TelegramsOwnWordsAreNotAnswered) {
+  auto pinned = private_message("");
+  EXPECT_FALSE(decide(pinned).intake.replies.empty()) << "a sticker is";
+  pinned.service = true;
+  EXPECT_TRUE(decide(pinned).intake.replies.empty());
+  EXPECT_EQ(decide(pinned).ignored, "service_message");
+  pinned.from.id = 66;
+  EXPECT_FALSE(decide(pinned).knocked) << "nor is a stranger let knock by them";
+}
+
 TEST_F(ChatTest, AnOldQuestionWaitsForItsAskersWord) {
   bot.max_age = Seconds{3600};
   auto late = private_message("Why?");

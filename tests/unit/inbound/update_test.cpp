@@ -49,6 +49,21 @@ TEST(UpdateParser, ReadsACommandWithItsTargetTopicAndReply) {
   EXPECT_EQ(m.reply_to_user, 42);
 }
 
+TEST(UpdateParser, TellsTelegramsOwnMessagesFromPeoples) {
+  UpdateParser parser;
+  const auto service = [&](const std::string& more) {
+    const auto u = parser.parse_one(
+        R"({"update_id":1,"message":{"message_id":1,"chat":{"id":5,"type":"private"},"date":1,)" + more +
+        "}}");
+    return std::get<IncomingMessage>(u->body).service;
+  };
+  EXPECT_TRUE(service(R"("pinned_message":{"message_id":1})"));
+  EXPECT_TRUE(service(R"("chat_background_set":{})"));
+  EXPECT_FALSE(service(R"("sticker":{})"));
+  EXPECT_FALSE(service(R"("something_of_next_year":{})"));
+  EXPECT_FALSE(service(R"("text":"hi")"));
+}
+
 TEST(UpdateParser, CountsEntityOffsetsInUtf16) {
   UpdateParser parser;
   const auto u = parser.parse_one(

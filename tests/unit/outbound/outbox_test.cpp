@@ -212,6 +212,7 @@ TEST_F(OutboxTest, ATooManyRequestsPausesThatChatExactlyAndLosesNothing) {
     if (telegram.calls[i].chat == 7)
       to_7.push_back(std::chrono::duration_cast<Millis>(telegram.calls[i].at - at));
   }
+  EXPECT_THAT(errors, testing::Contains(testing::StartsWith("edit in chat 7, job ")));
   EXPECT_THAT(to_7, ElementsAre(Millis{7'040})) << "retry_after from the answer on; nothing sneaks past";
   EXPECT_THAT(telegram.texts(7), ElementsAre("one two"));
   EXPECT_THAT(telegram.texts(8), ElementsAre("other"));
