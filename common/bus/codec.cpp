@@ -77,7 +77,7 @@ Ours from_wire(int value, Ours last, Ours otherwise) {
 }
 
 static_assert(static_cast<int>(Role::Parent) + 1 == v1::ROLE_PARENT);
-static_assert(static_cast<int>(StopReason::Other) + 1 == v1::STOP_REASON_OTHER);
+static_assert(static_cast<int>(StopReason::Filtered) + 1 == v1::STOP_REASON_FILTERED);
 static_assert(static_cast<int>(Code::Internal) + 1 == v1::ERROR_CODE_INTERNAL);
 static_assert(static_cast<int>(Speaker::Assistant) + 1 == v1::SPEAKER_ASSISTANT);
 static_assert(static_cast<int>(ServiceState::Stopped) + 1 == v1::SERVICE_STATE_STOPPED);
@@ -217,7 +217,7 @@ Message take(v1::JobResult& in, Check& check) {
   out.job = take(*in.mutable_job(), check);
   out.text = std::move(*in.mutable_text());
   out.usage = take(in.usage());
-  out.stop = from_wire(in.stop(), StopReason::Other, StopReason::Other);
+  out.stop = from_wire(in.stop(), StopReason::Filtered, StopReason::Other);
   out.model = take_label(in.mutable_model(), kMaxLabel, check, "model is over 256 bytes");
   out.request_id = take_label(in.mutable_request_id(), kMaxLabel, check, "request_id is over 256 bytes");
   out.upstream_ms = in.upstream_ms();

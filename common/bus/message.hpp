@@ -79,7 +79,8 @@ struct Usage {
   }
 };
 
-enum class StopReason { End, Length, Refusal, StopSequence, Cancelled, Other };
+/// `Refusal`: the model's own words say no, and are whole. `Filtered`: the provider's rules ended the answer.
+enum class StopReason { End, Length, Refusal, StopSequence, Cancelled, Other, Filtered };
 
 /// The whole answer. Repeated until `Committed`.
 struct JobResult {

@@ -169,6 +169,9 @@ std::string broken_off(const Error& error, std::string_view label, std::string_v
 std::string cut_at_limit() {
   return "\n\n✂️ The answer reached its length limit. Write \"go on\" for the rest.";
 }
+std::string cut_by_rules() {
+  return "\n\n✂️ The provider's rules ended the answer here. Other words may go further.";
+}
 std::string refused_by_model() {
   return "⚠️ The model declined to answer this. Try other words.";
 }

@@ -44,6 +44,7 @@ std::string dead_letter(std::string_view job_id);
 /// Stands under an answer that broke off.
 std::string broken_off(const Error& error, std::string_view provider_label, std::string_view job_id);
 std::string cut_at_limit();
+std::string cut_by_rules();
 std::string refused_by_model();
 
 }  // namespace katana::gateway::phrases

@@ -14,7 +14,9 @@ constexpr log::Room kLog{"dispatch"};
 /// The words under an answer that didn't end by itself.
 std::string with_ending(std::string text, bus::StopReason stop) {
   if (stop == bus::StopReason::Length) return text + phrases::cut_at_limit();
-  if (text.empty() && stop == bus::StopReason::Refusal) return phrases::refused_by_model();
+  const bool refused = stop == bus::StopReason::Refusal || stop == bus::StopReason::Filtered;
+  if (text.empty() && refused) return phrases::refused_by_model();
+  if (stop == bus::StopReason::Filtered) return text + phrases::cut_by_rules();
   return text;
 }
 

@@ -113,6 +113,9 @@ class Errors(Case):
         self.assertIn("length limit", self.sandbox.wait_text("As far as it goes\n"))
         self.sandbox.script(answer="", stop_reason="refusal")
         self.d.ask("A bad one", "declined to answer")
+        self.sandbox.script(match="half a bad one", answer="Well begun", stop_reason="refusal")
+        self.sandbox.say("half a bad one")
+        self.assertIn("rules ended", self.sandbox.wait_text("Well begun\n"))
 
 
 class Dialects(Case):

@@ -23,8 +23,8 @@ bus::StopReason stop_reason(std::string_view name) {
   if (name == "end_turn") return bus::StopReason::End;
   if (name == "max_tokens" || name == "model_context_window_exceeded") return bus::StopReason::Length;
   if (name == "stop_sequence") return bus::StopReason::StopSequence;
-  if (name == "refusal") return bus::StopReason::Refusal;
-  return bus::StopReason::Other;  // tool_use, pause_turn, and what may yet come
+  if (name == "refusal") return bus::StopReason::Filtered;  // by a classifier, in mid-stream
+  return bus::StopReason::Other;                            // tool_use, pause_turn, and what may yet come
 }
 
 /// The API counts cached parts of the prompt apart; we count the prompt as a whole.

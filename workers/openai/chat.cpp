@@ -21,7 +21,7 @@ tl::unexpected<Failure> malformed(simdjson::error_code error) {
 bus::StopReason stop_reason(std::string_view name) {
   if (name == "stop") return bus::StopReason::End;
   if (name == "length") return bus::StopReason::Length;
-  if (name == "content_filter") return bus::StopReason::Refusal;
+  if (name == "content_filter") return bus::StopReason::Filtered;
   return bus::StopReason::Other;  // tool_calls and what servers invent
 }
 

@@ -82,7 +82,7 @@ class ResponsesDecoder final : public workers::Decoder {
       reason = json::string_or_empty(details["reason"]);
     }
     answer.stop = reason == "max_output_tokens" ? bus::StopReason::Length
-                  : reason == "content_filter"  ? bus::StopReason::Refusal
+                  : reason == "content_filter"  ? bus::StopReason::Filtered
                                                 : bus::StopReason::Other;
     return Step::Done;
   }

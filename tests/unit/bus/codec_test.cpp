@@ -99,7 +99,7 @@ TEST(Codec, KeepsEveryEnumValue) {
     EXPECT_EQ(std::get<JobFailed>(codec.decode(encode(codec, Message(failed))).value()).error.code,
               failed.error.code);
   }
-  for (int stop = 0; stop <= static_cast<int>(StopReason::Other); ++stop) {
+  for (int stop = 0; stop <= static_cast<int>(StopReason::Filtered); ++stop) {
     const JobResult result{kRef, "", {}, static_cast<StopReason>(stop), "", "", 0};
     EXPECT_EQ(std::get<JobResult>(codec.decode(encode(codec, Message(result))).value()).stop, result.stop);
   }

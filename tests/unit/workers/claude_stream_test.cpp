@@ -70,7 +70,7 @@ TEST_F(ClaudeStream, EveryStopReason) {
       {"stop_sequence", bus::StopReason::StopSequence},
       {"tool_use", bus::StopReason::Other},
       {"pause_turn", bus::StopReason::Other},
-      {"refusal", bus::StopReason::Refusal},
+      {"refusal", bus::StopReason::Filtered},
       {"model_context_window_exceeded", bus::StopReason::Length},
       {"something_new", bus::StopReason::Other}};
   for (const auto& [name, stop] : cases)

@@ -60,7 +60,7 @@ TEST_F(ResponsesStream, Incomplete) {
         .answer.stop;
   };
   EXPECT_EQ(stop_for("max_output_tokens"), bus::StopReason::Length);
-  EXPECT_EQ(stop_for("content_filter"), bus::StopReason::Refusal);
+  EXPECT_EQ(stop_for("content_filter"), bus::StopReason::Filtered);
   EXPECT_EQ(stop_for("else"), bus::StopReason::Other);
 }
 
@@ -145,7 +145,7 @@ TEST_F(ChatStream, StopReasonsAndRefusals) {
     return decode(*provider_, chunk(R"({"delta":{},"finish_reason":")" + reason + "\"}")).answer.stop;
   };
   EXPECT_EQ(stop_for("length"), bus::StopReason::Length);
-  EXPECT_EQ(stop_for("content_filter"), bus::StopReason::Refusal);
+  EXPECT_EQ(stop_for("content_filter"), bus::StopReason::Filtered);
   EXPECT_EQ(stop_for("tool_calls"), bus::StopReason::Other);
   const Decoded got = decode(*provider_, chunk(R"({"delta":{"refusal":"No."},"finish_reason":null})") +
                                              chunk(R"({"delta":{},"finish_reason":"stop"})"));
