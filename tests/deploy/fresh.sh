@@ -40,6 +40,9 @@ for m in proc sys dev dev/pts; do mount --bind "/$m" "$tree/$m"; mounted=("$tree
 mount -t tmpfs tmpfs "$tree/dev/shm" && mounted=("$tree/dev/shm" "${mounted[@]}")
 cp /etc/resolv.conf "$tree/etc/resolv.conf"
 # A machine that reaches its mirror through a proxy or a local mirror says so in its own apt configuration.
+if compgen -G '/etc/apt/sources.list.d/*.sources' >/dev/null || [ -e /etc/apt/sources.list ]; then
+  rm -f "$tree/etc/apt/sources.list"  # ours names the same places
+fi
 for f in /etc/apt/apt.conf.d/*proxy* /etc/apt/sources.list /etc/apt/sources.list.d/*; do
   [ ! -e "$f" ] || cp "$f" "$tree$f"
 done

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import threading
 
-from harness import ALERT_TOKEN, BIN, LIMIT, OPS_CHAT, USERS_TOKEN, Case, eventually, main
+from harness import ALERT_TOKEN, BIN, LIMIT, OPS_CHAT, USERS_TOKEN, Case, eventually, free_port, main
 
 STRANGER = 4711
 KEYS = ("tests-anthropic-key", "tests-openai-key")
@@ -207,6 +207,19 @@ class Init(Case):
         self.assertEqual(status, 1)
         self.assertIn("--force", err)
         self.assertEqual(self.env_file.read_text(), before, "nothing is written over")
+
+    def test_the_way_out_may_be_a_proxy(self):
+        nobody = f"http://user:proxy-password@127.0.0.1:{free_port()}"
+        self.d.set(KATANA_PROVIDER_PROXY=nobody)
+        status, out, err = self.init(USERS_TOKEN, KEYS[0])
+        self.assertEqual(status, 1)
+        self.assertIn("works: @", out)
+        self.assertIn("Anthropic", err)
+        self.d.set(KATANA_PROVIDER_PROXY=None, KATANA_TELEGRAM_PROXY=nobody)
+        status, out, err = self.init(USERS_TOKEN)
+        self.assertEqual(status, 1)
+        self.assertIn("Telegram doesn't take it", err)
+        self.assertNotIn("proxy-password", out + err)
 
     def test_one_key_and_no_alerts_will_do(self):
         status, out, err = self.init(USERS_TOKEN, "", KEYS[1], "")

@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <functional>
 
 #include <simdjson.h>
@@ -60,16 +61,20 @@ class Init {
   }
 
   Result<void> may_write() {
-    if (force_ || access(path_.c_str(), F_OK) != 0) return {};
+    if (force_ || ::access(path_.c_str(), F_OK) != 0) return {};
     return fail(Code::Rejected,
                 path_ + " is there already; edit it, or write it anew with katana init --force");
+  }
+
+  [[nodiscard]] telegram::BotAccess access(const std::string& token) const {
+    return {api_url_, Secret(token), telegram_proxy_};
   }
 
   Result<telegram::BotUser> check_bot(const std::string& token) {
     if (!looks_like_bot_token(token))
       return fail(Code::Malformed,
                   "that is no bot token: it looks like 1234567890:ABC… and comes from @BotFather");
-    auto bot = net_.bot({api_url_, Secret(token), {}});
+    auto bot = net_.bot(access(token));
     if (!bot) return fail(with_context(bot.error(), "Telegram doesn't take it"));
     return bot;
   }
@@ -94,7 +99,7 @@ class Init {
     return ask(std::string("     ") + label + " key (not shown; empty: none):",
                [&](const std::string& key) -> Result<void> {
                  if (key.empty()) return {};
-                 const auto works = net_.key(name, base, Secret(key), {});
+                 const auto works = net_.key(name, base, Secret(key), provider_proxy_);
                  if (!works) return fail(with_context(works.error(), label));
                  say(std::string("     works: ") + label);
                  return {};
@@ -152,8 +157,9 @@ class Init {
     std::int64_t offset = 0;
     const auto end = std::chrono::steady_clock::now() + kMessageWait;
     while (std::chrono::steady_clock::now() < end) {
-      auto found = net_.updates({api_url_, Secret(token), {}}, offset, kPollWait)
-                       .and_then([&](const std::string& json) { return find_chat(json, code); });
+      auto found = net_.updates(access(token), offset, kPollWait).and_then([&](const std::string& json) {
+        return find_chat(json, code);
+      });
       if (!found) return fail(with_context(found.error(), "asking the alert bot for your message"));
       offset = std::max(offset, found->next_offset);
       if (found->chat_id != 0) return found;
@@ -165,6 +171,7 @@ class Init {
   Result<void> test_alert(const std::string& token, std::int64_t chat) {
     config::Settings s;
     s.telegram.api_url = api_url_;
+    s.telegram.proxy = telegram_proxy_;
     s.alerts.telegram_token = Secret(token);
     s.alerts.telegram_chat = std::to_string(chat);
     for (const auto& [name, result] : net_.send(
@@ -179,7 +186,8 @@ class Init {
   void add(const std::string& name, const std::string& value) { settings_.emplace_back(name, value); }
 
   Result<void> write() {
-    for (const char* name : {"KATANA_TELEGRAM_API_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL"})
+    for (const char* name : {"KATANA_TELEGRAM_API_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL",
+                             "KATANA_TELEGRAM_PROXY", "KATANA_PROVIDER_PROXY"})
       if (const auto value = from_environment(name, ""); !value.empty()) add(name, value);
     const std::string absolute = path_.find('/') == std::string::npos ? "./" + path_ : path_;
     if (auto written = write_durably(absolute, env_lines(settings_)); !written) return written;
@@ -189,7 +197,7 @@ class Init {
 
   void farewell() {
     say("");
-    say("Start it:           katana up");
+    say("Start it:           " + std::filesystem::read_symlink("/proc/self/exe").string() + " up");
     say("Write to your bot:  https://t.me/" + username_);
     say("It answers with a code; let yourself in with: katana allow CODE. The first one becomes its admin.");
   }
@@ -198,6 +206,8 @@ class Init {
   bool force_;
   Prompt prompt_;
   Try net_;
+  Secret telegram_proxy_{from_environment("KATANA_TELEGRAM_PROXY", "")};
+  Secret provider_proxy_{from_environment("KATANA_PROVIDER_PROXY", "")};
   std::string api_url_ = from_environment("KATANA_TELEGRAM_API_URL", "https://api.telegram.org");
   std::string username_;
   std::string users_token_;
