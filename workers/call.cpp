@@ -88,19 +88,20 @@ void Call::begin(bus::Job job, Blobs blobs, Mono deadline) {
 
 void Call::ask() {
   state_ = State::Asking;
+  answer_.clear();
+  take_text();
+  streaming_ = worked_ = false;
   key_ = means_.keys.pick(means_.clock.mono());
   auto request = means_.provider.build(job_, blobs_, means_.keys.at(key_));
   if (!request) return end(request.error());
   request->total_timeout = Millis{0};  // the deadline and the silence of a stream are judged in `tick`
   request->max_body = kMaxStream;
-  answer_.clear();
-  take_text();
   refusal_.clear();
-  streaming_ = worked_ = false;
   if (parser_.capacity() > kKeepParser) parser_ = SseParser();
   parser_.reset();
   decoder_ = means_.provider.decoder();
   last_byte_ = last_work_ = means_.clock.mono();
+  owner_.on_try();
   kLog.debug("{} {}: job {} attempt {} asks", means_.provider.name(), job_.model, job_.job.job_id,
              job_.job.attempt);
   http_ = means_.http.start(
@@ -217,7 +218,9 @@ void Call::failed(Failure failure) {
                 key_changes_ + 1 < static_cast<int>(means_.keys.size());
     // None is fit for use: this waits for the one that is back first, whatever the last one asked for.
     if (const auto back = means_.keys.back_at(); back && !other_key && means_.keys.size() > 1) {
+      error.code = Code::RateLimited;
       error.retry_after = std::max(Millis{0}, std::chrono::ceil<Millis>(*back - now));
+      owner_.on_hold(*error.retry_after);
       failure.retry = failure.retry || !slow;
     }
   }
@@ -240,6 +243,7 @@ void Call::failed(Failure failure) {
   }
   state_ = State::Pausing;
   resume_at_ = now + wait;
+  owner_.on_try();
 }
 
 void Call::tick(Mono now) {

@@ -40,6 +40,7 @@ class Call {
    public:
     virtual ~Owner() = default;
     virtual void on_event() = 0;            ///< the answer goes on: text, thought, anything but a ping
+    virtual void on_try() = 0;              ///< it waits for the provider anew: asked, or for its pause
     virtual void on_text(Call& call) = 0;   ///< there is `fresh` text; not said again until it is taken
     virtual void on_end(Call& call) = 0;    ///< see `failure()`; may come from inside `begin`
     virtual void on_hold(Millis wait) = 0;  ///< the provider asks for fewer requests

@@ -132,6 +132,9 @@ Failure judge(int status) {
       code = Code::Quota;
       failure.other_key = true;
       break;
+    case 404:  // no such model, no such address: the operator's to mend, whatever the question is
+      code = Code::Internal;
+      break;
     case 408:
     case 504:
       code = Code::Timeout;

@@ -107,6 +107,7 @@ class Worker final : private Call::Owner {
   };
 
   void on_event() override { ++progress_; }
+  void on_try() override { ++progress_; }
   void on_text(Call& call) override;
   void on_end(Call& call) override;
   void on_hold(Millis wait) override;

@@ -11,6 +11,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kLocalState = "state";  // beside the caller: where `katana up` keeps its state
+constexpr std::string_view kInstalledState = "/var/lib/katana";
+constexpr std::string_view kInstalledRun = "/run/katana";
 constexpr std::string_view kLongestSocketName = "/watchdog.sock";
 constexpr std::size_t kLongestSocketPath = 107;
 
@@ -28,7 +30,17 @@ Result<std::string> parse_store(std::string_view text, const std::string& state_
     return fail(Code::Rejected, "this version has only SQLite; write sqlite:PATH");
   const auto path = text.starts_with(kSqlite) ? text.substr(kSqlite.size()) : std::string_view();
   if (path.empty()) return fail(Code::Rejected, "write sqlite:PATH");
-  return std::string(kSqlite) + (fs::path(state_dir) / fs::path(path)).lexically_normal().string();
+  const fs::path file = (fs::path(state_dir) / fs::path(path)).lexically_normal();
+  std::error_code ignored;
+  if (fs::exists(file, ignored) && !fs::is_regular_file(file, ignored))
+    return fail(Code::Rejected, file.string() + " is no file; write sqlite:PATH with the path of one");
+  return std::string(kSqlite) + file.string();
+}
+
+/// Our own places are made when a process starts, or by its unit.
+bool will_be_there(const std::string& directory, const Settings& s) {
+  return has_directory(directory) || directory == s.state_dir || directory == s.run_dir ||
+         directory == kInstalledState || directory == kInstalledRun;
 }
 
 void read_places(Reader& in, Settings& s) {
@@ -40,7 +52,7 @@ void read_places(Reader& in, Settings& s) {
   } else {
     const bool beside = in.program() == Program::Up ||
                         (in.program() == Program::Tool && !run && has_directory(local + "/run"));
-    s.state_dir = beside ? local : "/var/lib/katana";
+    s.state_dir = beside ? local : std::string(kInstalledState);
   }
   if (run) {
     s.run_dir = absolute_path(*run);
@@ -48,7 +60,7 @@ void read_places(Reader& in, Settings& s) {
     // The command finds a running `katana up` by the directory that it made.
     const bool inside =
         in.program() == Program::Up || (in.program() == Program::Tool && has_directory(s.state_dir + "/run"));
-    s.run_dir = inside ? s.state_dir + "/run" : "/run/katana";
+    s.run_dir = inside ? s.state_dir + "/run" : std::string(kInstalledRun);
   }
   if (s.run_dir.size() + kLongestSocketName.size() > kLongestSocketPath) {
     in.problem(run ? "KATANA_RUN_DIR" : "KATANA_STATE_DIR",
@@ -56,7 +68,13 @@ void read_places(Reader& in, Settings& s) {
                    " bytes, 93 at most); set KATANA_RUN_DIR to a shorter directory");
   }
   s.heartbeat_file = s.state_dir + "/katana_heartbeat.txt";
-  if (const auto file = in.text("KATANA_HEARTBEAT_FILE")) s.heartbeat_file = absolute_path(*file);
+  if (const auto file = in.text("KATANA_HEARTBEAT_FILE")) {
+    s.heartbeat_file = absolute_path(*file);
+    const std::string directory = fs::path(s.heartbeat_file).parent_path().string();
+    if (!will_be_there(directory, s))
+      in.problem("KATANA_HEARTBEAT_FILE",
+                 "there is no directory " + directory + "; make it, or choose another");
+  }
   s.store = Secret("sqlite:" + s.state_dir + "/katana.db");
   in.read_secret("KATANA_STORE", s.store, [&](std::string_view t) { return parse_store(t, s.state_dir); });
   if (const auto file = in.text("KATANA_MODELS")) s.models_file = absolute_path(*file);
@@ -67,6 +85,13 @@ bool holds_a_key(const std::string& directory) {
   for (const char* name : {"/server.secret", "/worker.secret", "/watchdog.secret"})
     if (access((directory + name).c_str(), R_OK) == 0) return true;
   return false;
+}
+
+/// Of an `ipc://` endpoint's socket; empty for the others.
+std::string directory_of(const std::string& endpoint) {
+  constexpr std::string_view kIpc = "ipc://";
+  return endpoint.starts_with(kIpc) ? fs::path(endpoint.substr(kIpc.size())).parent_path().string()
+                                    : std::string();
 }
 
 void read_bus(Reader& in, Settings& s) {
@@ -90,6 +115,8 @@ void read_bus(Reader& in, Settings& s) {
       in.problem(
           name,
           "tcp:// always needs keys; make them with katana keygen and set KATANA_KEYS to their directory");
+    } else if (const auto folder = directory_of(*parsed); !folder.empty() && !will_be_there(folder, s)) {
+      in.problem(name, "there is no directory " + folder + " for the socket; make it, or choose another");
     } else {
       into = *parsed;
     }
@@ -142,6 +169,21 @@ void read_processes(Reader& in, Settings& s) {
   if (s.openai.on) s.expect["openai"] = s.openai_workers;
 }
 
+/// Who asks the vendor itself must ask for a model that it has; another server names its models as it likes.
+void check_model(Reader& in, const ModelTable& table, std::string_view name, const Provider& account,
+                 std::string_view provider, std::string_view vendor) {
+  const auto url = parse_url(account.base_url);
+  if (!account.on || account.model.empty() || !url || url->host != vendor) return;
+  const Model* model = table.find(account.model);
+  if (model == nullptr) {
+    in.warn(name,
+            account.model + " isn't in the table of models; add it with KATANA_MODELS, or mend its name");
+  } else if (model->provider != provider) {
+    in.problem(name, account.model + " is a model of " + model->provider + "; choose one of " +
+                         std::string(provider));
+  }
+}
+
 /// What makes no sense as a whole: no bot, or a bot that nobody answers for.
 void check_whole(Reader& in, const Settings& s) {
   if (in.program() != Program::Gateway && !in.whole()) return;
@@ -154,9 +196,14 @@ void check_whole(Reader& in, const Settings& s) {
                "OPENAI_BASE_URL "
                "to a local server)");
   }
-  if (!s.models_file.empty()) {
-    const auto table = load_models(shipped_models_path().value_or(""), s.models_file);
-    if (!table) in.problem("KATANA_MODELS", table.error().detail);
+  if (const auto shipped = shipped_models_path(); shipped || !s.models_file.empty()) {
+    const auto table = load_models(shipped.value_or(""), s.models_file);
+    if (!table) {
+      in.problem("KATANA_MODELS", table.error().detail);
+    } else {
+      check_model(in, *table, "KATANA_CLAUDE_MODEL", s.claude, "claude", "api.anthropic.com");
+      check_model(in, *table, "KATANA_OPENAI_MODEL", s.openai, "openai", "api.openai.com");
+    }
   }
   const auto api = parse_url(s.telegram.api_url);
   if (api && api->scheme == "http" && !is_loopback(api->host)) {

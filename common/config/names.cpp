@@ -114,7 +114,7 @@ const std::vector<Name>& all_names() {
       {"KATANA_OPENAI_MODEL", kPlain, kOpenAi | kGateway},
       {"KATANA_DEFAULT_PROVIDER", kPlain, kGateway},
       {"KATANA_FALLBACK", kPlain, kGateway},
-      {"KATANA_MODELS", kPlain, kGateway | kWorkers},
+      {"KATANA_MODELS", kPlain, kGateway},
 
       {"KATANA_ACCESS", kPlain, kGateway},
       {"KATANA_ALLOWED_USERS", kPlain, kGateway},

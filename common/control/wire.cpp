@@ -21,7 +21,8 @@ std::string one_line(const Json& json) {
 Result<simdjson::dom::object> read_object(simdjson::dom::parser& parser, std::string_view line,
                                           const char* what) {
   simdjson::dom::element root;
-  if (parser.parse(line.data(), line.size()).get(root) != simdjson::SUCCESS)
+  // simdjson copies what it is given, and an empty line may have no address.
+  if (line.empty() || parser.parse(line.data(), line.size()).get(root) != simdjson::SUCCESS)
     return fail(Code::Malformed, std::string(what) + " is not JSON");
   simdjson::dom::object object;
   if (root.get(object) != simdjson::SUCCESS)

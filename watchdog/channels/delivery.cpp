@@ -119,7 +119,8 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
 
 void Delivery::queue(Item item) {
   if (item.set_back()) return waiting_.push_back(std::move(item));
-  if (!sending_ && !waiting_.empty() && waiting_.front().set_back()) retry_.reset();  // that was its own
+  const bool its_own = !waiting_.empty() && waiting_.front().set_back() && refused_;
+  if (!sending_ && its_own) retry_.reset();  // not the channel's
   const auto from = waiting_.begin() + (sending_ ? 1 : 0);
   waiting_.insert(std::find_if(from, waiting_.end(), [](const Item& i) { return i.set_back(); }),
                   std::move(item));
@@ -127,7 +128,7 @@ void Delivery::queue(Item item) {
 
 void Delivery::replace(std::unique_ptr<Channel> channel) {
   next_ = std::move(channel);
-  retry_.reset();
+  if (!limited_) retry_.reset();  // fresh secrets end no flood wait
   pump();
 }
 
@@ -161,6 +162,7 @@ void Delivery::done(Result<Receipt> result) {
   keep_thread(front.notice.incident, result->thread);
   finish_front();
   failures_ = 0;
+  refused_ = limited_ = false;
   backoff_.reset();
   last_error_.clear();
   if (std::exchange(told_, false)) events_.on_working();
@@ -168,7 +170,7 @@ void Delivery::done(Result<Receipt> result) {
 }
 
 void Delivery::go_on(Millis wait) {
-  if (next_)
+  if (next_ && !limited_)
     wait = Millis{0};
   else if (wait.count() == 0)
     return pump();
@@ -180,6 +182,8 @@ void Delivery::go_on(Millis wait) {
 
 void Delivery::failed(const Error& error) {
   ++failures_;
+  refused_ = error.code == Code::Rejected;
+  limited_ = error.code == Code::RateLimited;
   last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;
   Millis wait = backoff_.next(random_u64());
   if (error.retry_after) wait = std::max(*error.retry_after, Millis{100});

@@ -99,6 +99,8 @@ class Delivery {
   bool started_ = false;
   bool sending_ = false;
   bool told_ = false;
+  bool refused_ = false;  ///< the last try, for the notice's own sake
+  bool limited_ = false;  ///< the last try, by the other side's flood limit
   int failures_ = 0;
   Backoff backoff_{Millis{1'000}, Millis{60'000}};
   loop::Timer retry_;

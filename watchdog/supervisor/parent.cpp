@@ -42,6 +42,7 @@ struct Parent::Process {
   loop::Handle pipe_watch{};
   std::string partial{};
   std::string last_line{};
+  loop::Timer reload{};  ///< for the SIGHUP that waits until it listens
 
   [[nodiscard]] bool alive() const { return pid != 0; }
 };
@@ -326,8 +327,18 @@ void Parent::stop(int signo) {
 void Parent::reload() {
   kLog.info("SIGHUP received: every process reads its files and tables again");
   for (const auto& p : programs_)
-    if (p->alive()) p->child.signal(SIGHUP);
-  if (watchdog_->alive()) watchdog_->child.signal(SIGHUP);
+    hand_on_reload(*p);
+  hand_on_reload(*watchdog_);
+}
+
+/// To a process that is so young that it may not listen to signals yet, a little later: else it would die.
+void Parent::hand_on_reload(Process& p) {
+  if (!p.alive()) return;
+  const auto age = std::chrono::duration_cast<Millis>(clock_.mono() - p.started);
+  if (age >= kListens) return static_cast<void>(p.child.signal(SIGHUP));
+  p.reload = loop_.after(kListens - age, [this, &p, pid = p.pid] {
+    if (p.pid == pid) hand_on_reload(p);
+  });
 }
 
 void Parent::stop_next() {

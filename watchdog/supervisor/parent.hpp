@@ -31,6 +31,8 @@ class Parent {
   static constexpr Millis kStopLimit{25'000};
   /// Without a line from the watchdog for this long it is killed, and replaced.
   static constexpr Millis kSilence{5'000};
+  /// A process listens to signals this long after its start; before, they would end it.
+  static constexpr Millis kListens{2'000};
   /// What the watchdog was told this shortly before its death is told to its successor again.
   static constexpr Millis kRetold{1'000};
 
@@ -57,6 +59,7 @@ class Parent {
   void check_watchdog();
   void stop(int signo);
   void reload();
+  void hand_on_reload(Process& p);
   void stop_next();
   void kill_all();
   [[nodiscard]] std::vector<pid_t> strangers() const;

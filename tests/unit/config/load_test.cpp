@@ -13,7 +13,9 @@ namespace {
 
 using testing::Contains;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 constexpr const char* kToken = "1234567890:ABCDEFGHIJKLMnopqrstuvwxyz123456789";
 constexpr const char* kAlertToken = "9876543210:ABCDEFGHIJKLMnopqrstuvwxyz123456789";
@@ -192,6 +194,25 @@ TEST(Load, Routing) {
   EXPECT_TRUE(refusal({{"KATANA_CLAUDE_MODEL", "a b"}}).starts_with("KATANA_CLAUDE_MODEL: "));
   EXPECT_TRUE(refusal({{"KATANA_OPENAI_MODEL", "a b"}}).starts_with("KATANA_OPENAI_MODEL: "));
   EXPECT_TRUE(refusal({{"KATANA_PROVIDERS", "bird"}}).starts_with("KATANA_PROVIDERS: "));
+}
+
+TEST(Load, PlacesThatCannotBeAreRefusedBeforeAnythingIsStarted) {
+  const auto refused = [](const char* name, const std::string& value) {
+    const std::string why = refusal({{name, value}});
+    return why.starts_with(std::string(name) + ": ") ? why : "not refused: " + why;
+  };
+  EXPECT_THAT(refused("KATANA_STORE", "sqlite:/tmp"), HasSubstr("/tmp is no file"));
+  EXPECT_THAT(refused("KATANA_BUS", "ipc:///nowhere/at/all/x.ipc"), HasSubstr("/nowhere/at/all"));
+  EXPECT_THAT(refused("KATANA_HEARTBEAT_FILE", "/nowhere/at/all/beat"), HasSubstr("/nowhere/at/all"));
+}
+
+TEST(Load, AModelOfTheOtherVendorIsRefusedAndAnUnknownOneIsSaid) {
+  EXPECT_THAT(refusal({{"KATANA_CLAUDE_MODEL", "gpt-6.1-terra"}}), HasSubstr("a model of openai"));
+  EXPECT_THAT(good({{"KATANA_CLAUDE_MODEL", "claude-sonet-5"}}).warnings,
+              Contains(HasSubstr("isn't in the table of models")));
+  EXPECT_THAT(
+      good({{"KATANA_CLAUDE_MODEL", "llama"}, {"ANTHROPIC_BASE_URL", "http://127.0.0.1:8081"}}).warnings,
+      Not(Contains(HasSubstr("table of models"))));
 }
 
 TEST(Load, EachSettingTakesItsValue) {

@@ -23,6 +23,7 @@ TEST(Wire, LinesComeBackAsTheyWent) {
 TEST(Wire, WhatIsWrongIsSaid) {
   const auto wrong = [](std::string_view line) { return read_request(line).error().detail; };
   EXPECT_EQ(wrong(""), "the request is not JSON");
+  EXPECT_EQ(wrong({}), "the request is not JSON");
   EXPECT_EQ(wrong("{\"verb\":"), "the request is not JSON");
   EXPECT_EQ(wrong("[]"), "the request is not a JSON object");
   EXPECT_EQ(wrong("{}"), "the request has no verb");

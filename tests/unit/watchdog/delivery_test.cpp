@@ -207,6 +207,19 @@ TEST_F(DeliveryTest, AChannelWithFreshSecretsTakesOverAtOnceButNotInMidSend) {
   EXPECT_EQ(fresh[0].notice.id, "n1");
 }
 
+TEST_F(DeliveryTest, FreshSecretsEndNoFloodWait) {
+  std::vector<FakeChannel::Call> fresh;
+  delivery->accept(notice("n1"));
+  until([&] { return calls.size() == 1; });
+  answer(fail(Error{Code::RateLimited, "429", Millis{3'600'000}}));
+  delivery->replace(std::make_unique<FakeChannel>(fresh));
+  delivery->accept(notice("n2"));
+  until([&] { return files() == 2; });
+  for (int i = 0; i < 5; ++i)
+    loop.run_once(Millis{1});
+  EXPECT_TRUE(fresh.empty());
+}
+
 TEST_F(DeliveryTest, AFileThatIsNoNoticeIsSetAside) {
   std::ofstream(directory / "000000000001.json") << "{\"id\":";
   std::ofstream(directory / "zzz.json") << to_json(notice("n9"));

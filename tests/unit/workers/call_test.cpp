@@ -139,6 +139,23 @@ TEST_F(CallTest, ATryThatWasBrokenOffIsBookedBesideTheOneThatWorked) {
   EXPECT_EQ(results().at(0).usage, (bus::Usage{14, 6, 0, 0}));
 }
 
+TEST_F(CallTest, AProviderThatSaysNothingIsNoWorkerThatHangs) {
+  bus::Heartbeat beat;
+  const auto progress = [&] {
+    worker->report(beat);
+    return beat.progress;
+  };
+  // The watchdog calls a worker hung after 180 s without progress; three tries may take longer together.
+  for (int quiet = 0, tries = 0; failures().empty() && tries < 1000; ++tries) {
+    const auto before = progress();
+    pass(Millis{1'000});
+    quiet = progress() == before ? quiet + 1 : 0;
+    ASSERT_LT(quiet, 130);
+  }
+  EXPECT_EQ(failures().at(0).error.code, Code::Timeout);
+  EXPECT_THAT(http.requests, SizeIs(3));
+}
+
 TEST_F(CallTest, PingsAreNoAnswerButThinkingIs) {
   stream_starts(0);
   for (int i = 0; i < 8; ++i) {  // 4 minutes of thought
@@ -366,6 +383,17 @@ TEST_F(KeysTest, ALimitedKeyIsWaitedForWhereTheOthersAreRefused) {
   pass(Millis{5'200});
   ASSERT_THAT(http.requests, SizeIs(4));
   EXPECT_EQ(key_of(3), "x-api-key: sk-ant-key-one");
+}
+
+TEST_F(KeysTest, ALimitIsToldAsOneThoughTheLastKeyAskedWasRefused) {
+  say(job("j1"));
+  http.refuse(0, 429, {{"retry-after", "90"}}, "rate_limit_error");
+  http.refuse(1, 401, {}, "authentication_error");
+  http.refuse(2, 401, {}, "authentication_error");
+  const auto failed = clients[0]->all<bus::JobFailed>();
+  ASSERT_THAT(failed, SizeIs(1));
+  EXPECT_EQ(failed[0].error.code, Code::RateLimited);
+  EXPECT_EQ(clients[0]->all<bus::Credit>().back().window, 0U) << "nothing new before a key is back";
 }
 
 TEST_F(KeysTest, FreshKeysAreHeldForGood) {

@@ -65,7 +65,7 @@ struct Case {
 TEST(HttpRules, Statuses) {
   for (const Case& c : {Case{400, Code::Rejected, false, false}, Case{401, Code::Auth, false, true},
                         Case{402, Code::Quota, false, true}, Case{403, Code::Auth, false, true},
-                        Case{404, Code::Rejected, false, false}, Case{408, Code::Timeout, true, false},
+                        Case{404, Code::Internal, false, false}, Case{408, Code::Timeout, true, false},
                         Case{409, Code::Overloaded, true, false}, Case{413, Code::Rejected, false, false},
                         Case{422, Code::Rejected, false, false}, Case{429, Code::RateLimited, true, true},
                         Case{500, Code::Overloaded, true, false}, Case{503, Code::Overloaded, true, false},
