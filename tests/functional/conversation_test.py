@@ -91,6 +91,14 @@ class Conversation(Case):
         for words in ("Initializing katana-gateway", "(masked: 100...:000)", "Attempting to start polling",
                       "Polling started", f"Message received: ChatID={USER}, UserID={USER}, Text=How are you?"):
             self.assertIn(words, log)
+        for line in (r"gateway\.gateway - INFO - Claude: on, \S+",
+                     r"claude\.provider - INFO - claude \S+ answered job \S+ in \d+\.\d\d s \(first text \d+\.\d\d s\), tokens "
+                     r"\d+ in \d+ out, request \S+: \"How are you\?\""):
+            self.assertRegex(log, r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} - " + line)
+        self.sandbox.script(error={"status": 400, "message": "no such thing"})
+        self.d.ask("And now?", "refused the request")
+        self.assertRegex(katana.log(), r"ERROR - claude \S+ gave no answer to job \S+ after \d+\.\d\d s and 0 retries: rejected: "
+                                       r"HTTP 400: invalid_request_error: no such thing; tokens 0 in 0 out, request \S+: \"And now\?\"")
         for secret in (self.d.env["KATANA_TELEGRAM_TOKEN"], "TESTS-users-bot-token", "tests-anthropic-key",
                        "tests-openai-key", "TESTS-alert-bot-token"):
             self.assertNotIn(secret, log, "a secret stands in the log")

@@ -123,6 +123,7 @@ class Sandbox(Process):
         self.smtp = f"127.0.0.1:{ports['smtp']}"
         self.smtps = f"127.0.0.1:{ports['smtps']}"
         self.url = ports["url"]
+        self.https_url = f"https://127.0.0.1:{ports['https']}"  # with --https
         self.ca_file = tls / "ca.pem"
 
     def post(self, path, **body):

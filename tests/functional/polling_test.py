@@ -108,6 +108,23 @@ class Polling(Polled):
         self.assertFalse(any(r["body"].get("drop_pending_updates") for r in self.sandbox.record(call="deleteWebhook")),
                          "what came meanwhile is kept")
 
+    def test_a_name_that_nobody_knows_and_a_certificate_that_nobody_trusts_are_told(self):
+        elsewhere = self.d.directory / "elsewhere"
+        elsewhere.mkdir()
+        untrusted = Sandbox(elsewhere, options=("--https", "127.0.0.1:0"))
+        self.d.processes.append(untrusted)
+        for name in ("state", "run"):
+            (self.d.directory / name).mkdir(mode=0o700)
+        for url, words in (("https://nobody.invalid", "resolve"), (untrusted.https_url, "certificate")):
+            with self.subTest(words):
+                gateway = self.d.start("katana-gateway", name="gateway-" + words, KATANA_TELEGRAM_API_URL=url)
+                eventually("it lives and says its trouble", lambda: words in self.trouble())
+                self.assertEqual(http_get(f"http://{self.d.gateway_http}/live")[0], 200)
+                self.assertNotIn(USERS_TOKEN, gateway.log())
+                self.assertEqual(gateway.stop(), 0)
+        gateway = self.serve()
+        self.chat("the way back")
+
     def test_telegram_may_come_later(self):
         later = f"127.0.0.1:{free_port()}"
         self.d.set(KATANA_TELEGRAM_API_URL=f"http://{later}", ANTHROPIC_BASE_URL=f"http://{later}/anthropic")
