@@ -71,6 +71,21 @@ class Load(Case):
         self.sandbox.script(answer="From the other one.")
         self.d.ask("Still there?", "From the other one.")
 
+    def test_what_a_stopped_worker_cannot_finish_moves(self):
+        gateway = self.d.serve("claude")
+        first = self.d.processes[-1]
+        self.sandbox.script(answer="slow " * 400, tokens=400, token_ms=150, first_ms=0)
+        self.sandbox.script(answer="Moved, and whole.")
+        self.sandbox.say("A long story, please")
+        self.sandbox.wait_text("slow")
+        self.d.start("katana-claude", "--instance", "claude-2", name="claude-2")
+        eventually("both are there", lambda: self.d.health()[1]["workers"]["claude"] == 2)
+        first.signal(signal.SIGTERM)
+        self.sandbox.wait_text("Moved, and whole.")
+        self.assertEqual(first.wait(), 0)
+        self.assertEqual(len(self.sandbox.texts()), 1, "in the message that stood there")
+        self.assertIn("attempt 2", gateway.log())
+
     def test_a_killed_workers_jobs_move(self):
         gateway, workers = self.start_two()
         self.ask_all(token_ms=100, first_ms=0)
