@@ -44,3 +44,6 @@ run_tests build-tsan -L quick
 
 say "== everything, release"
 run_tests build
+
+say "== the benchmark runs (its figures, beside other work, are worth nothing)"
+tests/bench/run.sh --runs 1 --only chat1,streams500
