@@ -166,8 +166,7 @@ void Poller::clear_webhook() {
     cleared_at_.reset();  // the next try may clear it again
     return wait(conflict_backoff_.next(random_u64()),
                 "a webhook is set again and again (409): another program uses this token; stop it, or give "
-                "this bot a "
-                "token of its own");
+                "this bot a token of its own");
   }
   to(State::ClearingWebhook);
   kLog.warn("A webhook is set for this bot: removing it, since Katana polls");

@@ -53,6 +53,21 @@ class Reload(Case):
         self.assertEqual(processes_of(self.d), before, "nothing was restarted")
 
 
+    def test_a_process_that_has_just_started_does_not_die_of_it(self):
+        katana = self.d.up()
+        wait_up(self.d)
+        for _ in range(3):
+            former = self.d.pid_of("claude-1")
+            os.kill(former, signal.SIGKILL)
+
+            def back():
+                katana.signal(signal.SIGHUP)  # again and again while it starts
+                return self.d.pid_of("claude-1") not in (None, former)
+
+            eventually("it is back", back)
+        self.assertNotIn("signal 1 (HUP)", katana.log())
+
+
 class Stop(Case):
     def test_every_signal_stops_all_of_it(self):
         for number in (signal.SIGTERM, signal.SIGINT):
