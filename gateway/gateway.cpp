@@ -64,7 +64,8 @@ Result<void> Gateway::start() {
             offer_.claude ? "on, " + offer_.default_claude_model : "off (no ANTHROPIC_API_KEY)");
   kLog.info("OpenAI: {}", offer_.openai ? "on, " + offer_.default_openai_model : "off (no OPENAI_API_KEY)");
 
-  auto store = open_store(service_.loop(), service_.clock(), settings_.store.reveal(), offer_.bot_user_id);
+  auto store = open_store(service_.loop(), service_.clock(), settings_.store.reveal(), offer_.bot_user_id,
+                          [this] { service_.still_starting(); });
   if (!store) return fail(store.error());
   store_ = std::move(*store);
 

@@ -70,6 +70,7 @@ class Gateway {
   void arm_poller();
   void look_at_the_clock();
   void ask_store();
+  [[nodiscard]] std::string write_beat_file() const;
   void beat_file();
   void prune();
   [[nodiscard]] std::string unhealthy_reason() const;
@@ -122,7 +123,8 @@ class Gateway {
   bool store_asked_ = false;
   std::optional<Wall::duration> wall_ahead_;  ///< of monotonic time, at the last tick
   std::string last_error_;
-  std::size_t dead_letters_ = 0;  ///< as the store last told
+  std::string beat_file_trouble_;  ///< empty: it is written
+  std::size_t dead_letters_ = 0;   ///< as the store last told
   bool draining_ = false;
   bool outbox_awaited_ = false;  ///< the last thing that draining waits for
 };

@@ -1,6 +1,8 @@
 // What Gateway does as time goes by: ticks, the heartbeat file, draining, and its account of its own health.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <utility>
 
@@ -91,26 +93,37 @@ void Gateway::ask_store() {
   }});
 }
 
-/// The sign of life that `katana check-heartbeat` reads: written only while there is progress, by rename, so
-/// that no reader meets half a file. A few bytes in the page cache every 5 s: not worth a thread.
+/// By rename, so that no reader meets half a file. A few bytes in the page cache every 5 s: not worth a
+/// thread. What went wrong, for people.
+std::string Gateway::write_beat_file() const {
+  const std::string part = settings_.heartbeat_file + ".new";
+  {
+    std::ofstream file(part, std::ios::trunc);
+    file << to_unix(service_.clock().wall()) << std::endl;  // flushed here: a full disk shows then
+    if (!file) {
+      return "the heartbeat file can't be written: " + part +
+             "; is its directory there, and writable for this user?";
+    }
+  }
+  ::chmod(part.c_str(), 0644);
+  if (std::rename(part.c_str(), settings_.heartbeat_file.c_str()) == 0) return {};
+  return "the heartbeat file can't be put in place: " + settings_.heartbeat_file + ": " +
+         std::strerror(errno);
+}
+
+/// The sign of life that `katana check-heartbeat` reads: written only while there is progress.
 void Gateway::beat_file() {
   ask_store();
   const Mono now = service_.clock().mono();
   const bool polled = now - poller_->last_attempt_end() <= kPollAttemptGrace;
   const bool stored = !store_->trouble() && now - last_store_answer_ <= kStoreGrace;
   if (!polled || !stored || settings_.heartbeat_file.empty()) return;
-  const std::string part = settings_.heartbeat_file + ".new";
-  {
-    std::ofstream file(part, std::ios::trunc);
-    file << to_unix(service_.clock().wall()) << std::endl;  // flushed here: a full disk shows then
-    if (!file) {
-      kLog.error("The heartbeat file can't be written: {}; is its directory writable for this user?", part);
-      return;
-    }
-  }
-  ::chmod(part.c_str(), 0644);
-  if (std::rename(part.c_str(), settings_.heartbeat_file.c_str()) != 0) {
-    kLog.error("The heartbeat file can't be put in place: {}", settings_.heartbeat_file);
+  const std::string before = std::exchange(beat_file_trouble_, write_beat_file());
+  if (before == beat_file_trouble_) return;
+  if (beat_file_trouble_.empty()) {
+    kLog.info("The heartbeat file is written again");
+  } else {
+    kLog.error("Health: {}", beat_file_trouble_);
   }
 }
 
@@ -143,7 +156,7 @@ std::string Gateway::unhealthy_reason() const {
     return "questions wait, and no " + provider + " worker is here; see whether katana-" + provider +
            " runs, and its log";
   }
-  return {};
+  return beat_file_trouble_;
 }
 
 void Gateway::drain() {

@@ -245,6 +245,7 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
   const Member* m = roster_->find(beat.instance);
   if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process
   if (!stopping_) judge_->beat(beat, now());
+  if (supervisor_) supervisor_->heard(beat.instance);
   if (supervisor_ && m->state == State::Up) supervisor_->ready(beat.instance);
   settle();
 }

@@ -118,7 +118,7 @@ Result<std::string> parse_smtp_url(std::string_view text) {
   if ((url->scheme != "smtp" && url->scheme != "smtps") || (!url->rest.empty() && url->rest != "/")) {
     return bad("write smtp://host:587 (STARTTLS) or smtps://host:465");
   }
-  return std::string(text);
+  return std::string(text).replace(0, url->scheme.size(), url->scheme);  // the scheme in small letters
 }
 
 Result<std::string> parse_proxy(std::string_view text) {
@@ -134,10 +134,6 @@ Result<std::string> parse_proxy(std::string_view text) {
   const auto parts = host_and_port(authority);
   if ((scheme != "http" && scheme != "socks5h") || !parts || !is_port(parts->second, 1)) return wrong();
   return std::string(text);
-}
-
-bool is_loopback(std::string_view host) {
-  return host == "localhost" || host == "[::1]" || host == "::1" || host.starts_with("127.");
 }
 
 }  // namespace katana::config

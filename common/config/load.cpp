@@ -4,6 +4,7 @@
 
 #include "common/config/models.hpp"
 #include "common/config/reader.hpp"
+#include "common/core/host.hpp"
 
 namespace katana::config {
 namespace {

@@ -1,6 +1,7 @@
 #include <unistd.h>
 
 #include "common/config/reader.hpp"
+#include "common/core/host.hpp"
 
 namespace katana::config {
 namespace {

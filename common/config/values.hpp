@@ -60,8 +60,6 @@ Result<std::string> parse_mail_address(std::string_view text);
 /// Printable ASCII without blanks, 8–512 characters.
 Result<std::string> parse_key(std::string_view text);
 
-bool is_loopback(std::string_view host);
-
 /// `"text"` for an error's detail: one short line, never something long enough to be a key.
 std::string shown(std::string_view text);
 

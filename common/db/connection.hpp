@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -94,6 +95,9 @@ class Connection {
 
   /// Several statements, separated by semicolons: migrations.
   virtual Result<void> script(const std::string& sql) = 0;
+  /// `progress` is called again and again while a statement runs that takes long, on its thread: for work
+  /// that somebody waits for. Empty: no more. It must not use the connection.
+  virtual void on_progress(std::function<void()> progress) = 0;
 
   /// Begins a copy into `path`, which must not exist; it gets mode 0600, and its name when it is whole and
   /// forced to the disk. Step it outside of transactions.

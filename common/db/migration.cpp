@@ -5,22 +5,25 @@
 namespace katana::db {
 namespace {
 
-Result<void> copy_whole(Connection& connection, const std::string& path) {
+Result<void> copy_whole(Connection& connection, const std::string& path,
+                        const std::function<void()>& progress) {
   auto copy = connection.copy_to(path);
   if (!copy) return fail(copy.error());
   for (;;) {
     auto whole = (*copy)->step();
     if (!whole) return fail(whole.error());
     if (*whole) return {};
+    if (progress) progress();
   }
 }
 
 /// A copy that is there already is of this same schema, by a try that didn't end or from before a roll-back:
 /// what is in the database now is what it was, or newer.
-Result<void> keep_copy(Connection& connection, const std::string& path) {
+Result<void> keep_copy(Connection& connection, const std::string& path,
+                       const std::function<void()>& progress) {
   std::error_code failed;
   std::filesystem::remove(path, failed);
-  return copy_whole(connection, path);
+  return copy_whole(connection, path, progress);
 }
 
 int read_version(Connection& connection) {
@@ -58,7 +61,8 @@ Result<void> take_step(Connection& connection, const Migration& step) {
 
 }  // namespace
 
-Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path) {
+Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path,
+                    const std::function<void()>& progress) {
   auto found = version_of(connection);
   if (!found) return found;
   const int newest = steps.empty() ? 0 : steps.back().version;
@@ -70,14 +74,19 @@ Result<int> migrate(Connection& connection, std::span<const Migration> steps, co
   }
   if (*found > 0 && *found < newest && !copy_path.empty()) {
     const std::string path = copy_path + ".before-" + std::to_string(*found + 1);
-    if (auto copied = keep_copy(connection, path); !copied) {
+    if (auto copied = keep_copy(connection, path, progress); !copied) {
       return fail(with_context(copied.error(), "keeping a copy before the migration"));
     }
   }
+  connection.on_progress(progress);
+  Result<void> taken;
   for (const Migration& step : steps) {
     if (step.version <= *found) continue;
-    if (auto taken = take_step(connection, step); !taken) return fail(taken.error());
+    taken = take_step(connection, step);
+    if (!taken) break;
   }
+  connection.on_progress({});
+  if (!taken) return fail(taken.error());
   return found;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 
@@ -17,7 +18,8 @@ struct Migration {
 /// Brings the database to the last of `steps`, each in a transaction of its own. A database that holds
 /// something gets copied to `copy_path` + `.before-N` first, N being the first step that it lacks (unless
 /// `copy_path` is empty); the copy is on the disk before that step begins. A schema newer than the last step
-/// is refused. Returns the version found.
-Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path);
+/// is refused. `progress` is called again and again meanwhile, as Connection's is. Returns the version found.
+Result<int> migrate(Connection& connection, std::span<const Migration> steps, const std::string& copy_path,
+                    const std::function<void()>& progress);
 
 }  // namespace katana::db

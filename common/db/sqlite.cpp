@@ -23,6 +23,8 @@ constexpr std::int64_t kWalBusy = 32 << 20;
 /// A file up to this size is read through at opening. A larger one would delay the start; there, damage shows
 /// when the damaged page is read.
 constexpr std::int64_t kCheckedAtOpen = 8 << 20;
+/// Steps of SQLite's machine between two calls of `on_progress`: a millisecond or so.
+constexpr int kStepsBetween = 100'000;
 /// Pages that one step of a copy takes.
 constexpr int kCopyPages = 256;
 
@@ -121,6 +123,7 @@ class SqliteConnection final : public Connection {
   bool has_written() const override { return sqlite3_txn_state(db_, "main") == SQLITE_TXN_WRITE; }
   void touch() override;
   Result<void> script(const std::string& sql) override;
+  void on_progress(std::function<void()> progress) override;
   Result<std::unique_ptr<Copy>> copy_to(const std::string& path) override;
   bool give_back(int pages) override;
   bool upkeep_due(bool busy) const override {
@@ -143,6 +146,7 @@ class SqliteConnection final : public Connection {
 
   sqlite3* db_;
   std::string path_;
+  std::function<void()> progress_;
   std::optional<Error> error_;
   std::optional<Error> damage_;  // once seen, nothing is written or read any more
   std::unordered_map<std::string, std::unique_ptr<SqliteStatement>, Hash, std::equal_to<>> statements_;
@@ -237,6 +241,15 @@ Result<void> SqliteConnection::script(const std::string& sql) {
   }
   if (error_) return fail(*error_);
   return {};
+}
+
+void SqliteConnection::on_progress(std::function<void()> progress) {
+  progress_ = std::move(progress);
+  const auto call = [](void* self) {
+    static_cast<SqliteConnection*>(self)->progress_();
+    return 0;  // go on
+  };
+  sqlite3_progress_handler(db_, progress_ ? kStepsBetween : 0, progress_ ? +call : nullptr, this);
 }
 
 /// A passive checkpoint: the next transaction then starts the WAL from its beginning again; the file keeps

@@ -6,6 +6,7 @@
 #include <csignal>
 #include <optional>
 
+#include "common/core/host.hpp"
 #include "common/core/text.hpp"
 #include "common/net/curl_engine.hpp"
 
@@ -26,12 +27,12 @@ bool plain_address(std::string_view address) {
   });
 }
 
-bool is_loopback(std::string_view origin) {
-  for (const std::string_view host : {"smtp://127.0.0.1", "smtp://localhost", "smtp://[::1]"}) {
-    if (begins_with(origin, host) && (origin.size() == host.size() || origin[host.size()] == ':'))
-      return true;
-  }
-  return false;
+/// Of `smtp://host` or `smtp://host:port`.
+bool on_this_machine(std::string_view origin) {
+  constexpr std::string_view kScheme = "smtp://";
+  if (!begins_with(origin, kScheme)) return false;
+  origin.remove_prefix(kScheme.size());
+  return is_loopback(origin.substr(0, origin.find(':', origin.find(']') + 1)));
 }
 
 std::optional<Error> check(const Mail& mail) {
@@ -39,7 +40,7 @@ std::optional<Error> check(const Mail& mail) {
   Error error{Code::Rejected, origin + ": ", {}, true};
   if (!begins_with(mail.url, "smtp://") && !begins_with(mail.url, "smtps://")) {
     error.detail += "a mail server's address begins with smtp:// or smtps://";
-  } else if (mail.allow_plain && (!mail.password.empty() || !is_loopback(origin))) {
+  } else if (mail.allow_plain && (!mail.password.empty() || !on_this_machine(origin))) {
     error.detail += "mail without TLS is for a server on this machine, without a password";
   } else if (!plain_address(mail.from)) {
     error.detail += "the sender isn't an e-mail address";

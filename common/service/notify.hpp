@@ -17,7 +17,7 @@ class Notify {
   Notify(const Notify&) = delete;
   Notify& operator=(const Notify&) = delete;
 
-  /// `READY=1`, `STOPPING=1`, `WATCHDOG=1`.
+  /// `READY=1`, `STOPPING=1`, `WATCHDOG=1`, `EXTEND_TIMEOUT_USEC=N`.
   void tell(std::string_view state) const;
   /// How often WATCHDOG=1 is due (a third of WatchdogSec, so that one lost beat does no harm); zero: not
   /// wanted.

@@ -77,6 +77,8 @@ struct Service::Impl {
 
   // ---- life ----
   void tick();
+  void rearm(Mono now);
+  void still_starting();
   bus::Heartbeat look();
   void publish(bool with_metrics);
   std::string metrics_text(const bus::Heartbeat& now);
@@ -111,6 +113,7 @@ struct Service::Impl {
   std::string why_failed;  // the last words of a start that failed, for whoever watches
   std::uint64_t seq = 0;
   std::uint64_t ticks = 0;
+  std::uint64_t steps = 0;  // of a long start
   Millis longest_turn{0};
 };
 
@@ -242,16 +245,29 @@ void Service::Impl::tick() {
     longest_turn = std::max(longest_turn, late);
   }
   ticked_at = now;
-  if (now - rearmed_at >= kAlarmEvery) {
-    alarm->rearm();
-    rearmed_at = now;
-  }
+  rearm(now);
   const Millis ping = notify.watchdog_period();
   if (ping > Millis{0} && now - pinged_at >= ping - kBeat) {
     notify.tell("WATCHDOG=1");
     pinged_at = now;
   }
   publish(ticks++ % kBeatsPerMetrics == 0);
+}
+
+void Service::Impl::rearm(Mono now) {
+  if (now - rearmed_at < kAlarmEvery) return;
+  alarm->rearm();
+  rearmed_at = now;
+}
+
+void Service::Impl::still_starting() {
+  const Mono now = clock.mono();
+  if (now - ticked_at < kBeat) return;
+  ticked_at = now;
+  ++steps;
+  rearm(now);
+  notify.tell("EXTEND_TIMEOUT_USEC=30000000");
+  publish(false);
 }
 
 bus::Heartbeat Service::Impl::look() {
@@ -270,6 +286,7 @@ bus::Heartbeat Service::Impl::look() {
   b.rss_bytes = vitals.rss_bytes();
   b.cpu_ms = vitals.cpu_ms();
   if (hooks.report) hooks.report(b);
+  b.progress += steps;
   if (!why_failed.empty()) b.last_error = why_failed;
   return b;
 }
@@ -338,6 +355,10 @@ void Service::fail(const Error& error) {
   impl_->why_failed = error.detail;
   impl_->status = kExitFailed;
   impl_->finish();
+}
+
+void Service::still_starting() {
+  impl_->still_starting();
 }
 
 void Service::beat() {

@@ -73,6 +73,9 @@ class Service {
   /// Ends the process with status 1 after `Hooks::stop`: what it needs cannot be had, and nothing here will
   /// mend it.
   void fail(const Error& error);
+  /// For a start that blocks for long and gets on: keeps the hang alarm and whoever watches quiet. Call it as
+  /// often as is convenient.
+  void still_starting();
   /// Sends a heartbeat now instead of at the next beat: for a change that the watchdog should hear of at
   /// once.
   void beat();

@@ -277,15 +277,17 @@ void SqlStore::ping(Done<Nothing> done) {
 
 Result<std::unique_ptr<Store>> open_store_on(loop::Loop& loop, const Clock& clock,
                                              std::unique_ptr<db::Connection> connection, std::int64_t bot_id,
-                                             const std::string& copy_path) {
-  if (auto migrated = db::migrate(*connection, schema(), copy_path); !migrated) return fail(migrated.error());
+                                             const std::string& copy_path,
+                                             const std::function<void()>& progress) {
+  if (auto migrated = db::migrate(*connection, schema(), copy_path, progress); !migrated)
+    return fail(migrated.error());
   const sql::Highest highest = sql::highest(*connection);
   if (connection->error()) return fail(*connection->error());
   return std::make_unique<SqlStore>(loop, clock, std::move(connection), bot_id, highest);
 }
 
 Result<std::unique_ptr<Store>> open_store(loop::Loop& loop, const Clock& clock, const std::string& url,
-                                          std::int64_t bot_id) {
+                                          std::int64_t bot_id, const std::function<void()>& progress) {
   constexpr std::string_view kSqlite = "sqlite:";
   if (url.starts_with("postgresql://") || url.starts_with("postgres://")) {
     return fail(Code::Rejected, "KATANA_STORE: this build has only SQLite: write sqlite:PATH");
@@ -296,7 +298,7 @@ Result<std::unique_ptr<Store>> open_store(loop::Loop& loop, const Clock& clock, 
   const std::string path = url.substr(kSqlite.size());
   auto connection = db::open_sqlite(path);
   if (!connection) return fail(with_context(connection.error(), "opening the store"));
-  auto store = open_store_on(loop, clock, std::move(*connection), bot_id, path);
+  auto store = open_store_on(loop, clock, std::move(*connection), bot_id, path, progress);
   if (!store) return fail(with_context(store.error(), "opening the store"));
   return store;
 }

@@ -71,13 +71,14 @@ class SqlStore final : public Store {
 };
 
 /// Opens the store at `url` (`sqlite:PATH`), creating it or bringing it to the newest schema; a copy is kept
-/// before a migration. Blocks: for the start, before the loop serves. The error says what to do, and never
-/// shows the url.
+/// before a migration. Blocks: for the start, before the loop serves; a migration may take minutes, and calls
+/// `progress` again and again meanwhile. The error says what to do, and never shows the url.
 Result<std::unique_ptr<Store>> open_store(loop::Loop& loop, const Clock& clock, const std::string& url,
-                                          std::int64_t bot_id);
+                                          std::int64_t bot_id, const std::function<void()>& progress = {});
 /// The same on a connection that is open; `copy_path` is where the copy goes.
 Result<std::unique_ptr<Store>> open_store_on(loop::Loop& loop, const Clock& clock,
                                              std::unique_ptr<db::Connection> connection, std::int64_t bot_id,
-                                             const std::string& copy_path);
+                                             const std::string& copy_path,
+                                             const std::function<void()>& progress = {});
 
 }  // namespace katana::gateway

@@ -123,6 +123,22 @@ class Heartbeat(Case):
         self.assertEqual(self.check()[0], 1)
         eventually("another gateway mends it", lambda: self.check()[0] == 0)
 
+    def test_a_file_that_cannot_be_written_is_told_once_and_is_ill(self):
+        place = self.d.directory / "beats"
+        place.mkdir()
+        self.d.set(KATANA_HEARTBEAT_FILE=place / "beat.txt")
+        self.d.up()
+        eventually("the heartbeat file", (place / "beat.txt").exists)
+        (place / "beat.txt").unlink()
+        aside = place.rename(self.d.directory / "aside")
+        words = "the heartbeat file can't be written"
+        eventually("it is ill", lambda: words in http_get(f"http://{self.d.gateway_http}/health")[1])
+        self.assertEqual(http_get(f"http://{self.d.gateway_http}/health")[0], 503)
+        aside.rename(place)
+        eventually("it is well", lambda: http_get(f"http://{self.d.gateway_http}/health")[0] == 200)
+        log = self.d.katana.log()
+        self.assertEqual((log.count("Health: " + words), log.count("heartbeat file is written again")), (1, 1))
+
     def test_the_file_can_be_elsewhere(self):
         file = self.d.directory / "elsewhere.txt"
         self.d.set(KATANA_HEARTBEAT_FILE=file)

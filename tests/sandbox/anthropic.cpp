@@ -9,13 +9,30 @@
 namespace sandbox {
 namespace {
 
-constexpr std::string_view kFields[] = {
-    "model",       "max_tokens",     "messages",        "cache_control", "container",
-    "diagnostics", "inference_geo",  "metadata",        "output_config", "service_tier",
-    "speed",       "stop_sequences", "stream",          "system",        "thinking",
-    "tool_choice", "tools",          "user_profile_id", "workspace_id",  "context_management",
-    "mcp_servers", "betas"};
-constexpr std::string_view kOldFields[] = {"temperature", "top_p", "top_k"};
+constexpr Field kFields[] = {{"model"},
+                             {"max_tokens"},
+                             {"messages", Kind::Array},
+                             {"cache_control"},
+                             {"container"},
+                             {"diagnostics"},
+                             {"inference_geo", Kind::String},
+                             {"metadata", Kind::Object},
+                             {"output_config", Kind::Object},
+                             {"service_tier", Kind::String},
+                             {"speed"},
+                             {"stop_sequences", Kind::Array},
+                             {"stream", Kind::Boolean},
+                             {"system"},
+                             {"thinking", Kind::Object},
+                             {"tool_choice"},
+                             {"tools", Kind::Array},
+                             {"user_profile_id"},
+                             {"workspace_id"},
+                             {"context_management"},
+                             {"mcp_servers", Kind::Array},
+                             {"betas", Kind::Array}};
+constexpr Field kOldFields[] = {
+    {"temperature", Kind::Number}, {"top_p", Kind::Number}, {"top_k", Kind::Number}};
 constexpr std::string_view kBlocks[] = {"text",
                                         "image",
                                         "document",
@@ -191,11 +208,26 @@ class Messages : public Dialect {
   static inline std::string stamp_;
 };
 
-/// What is wrong with one message's content; empty: nothing. Collects text and attachments.
 bool blank(std::string_view text) {
   return text.find_first_not_of(" \t\r\n\v\f") == std::string_view::npos;
 }
 
+/// What is wrong with a cache mark, if `holder` has one; empty: nothing.
+std::string read_cache_mark(Json holder, const std::string& where) {
+  Json mark;
+  if (!member(holder, "cache_control", mark) || mark.is_null()) return {};
+  const std::string here = where + "cache_control";
+  if (!mark.is_object()) return here + ": Input should be an object";
+  if (text_of(mark, "type") != "ephemeral")
+    return here + ".type: Input tag does not match any of the expected tags: 'ephemeral'";
+  Json ttl;
+  std::string_view text;
+  if (member(mark, "ttl", ttl) && (ttl.get(text) != simdjson::SUCCESS || (text != "5m" && text != "1h")))
+    return here + ".ttl: Input should be '5m' or '1h'";
+  return {};
+}
+
+/// What is wrong with one message's content; empty: nothing. Collects text and attachments.
 std::string read_content(Json message, const std::string& where, std::string& text,
                          std::int64_t& attachments) {
   Json content;
@@ -217,6 +249,7 @@ std::string read_content(Json message, const std::string& where, std::string& te
     const std::string_view type = text_of(block, "type");
     if (!among(kBlocks, type))
       return here + ".type: Input tag '" + std::string(type) + "' is not one of the expected tags";
+    if (std::string error = read_cache_mark(block, here + "."); !error.empty()) return error;
     if (type == "text") {
       if (text_of(block, "text").empty()) return here + ".text: text content blocks must be non-empty";
       if (blank(text_of(block, "text")))
@@ -271,9 +304,15 @@ std::string check(Json body, bool new_version, Ask& ask) {
   JsonObject fields;
   if (body.get(fields) != simdjson::SUCCESS) return "Input should be an object";
   for (const auto field : fields) {
-    if (among(kFields, field.key) || (!new_version && among(kOldFields, field.key))) continue;
-    return std::string(field.key) + ": Extra inputs are not permitted";
+    const Field* row = find_field(kFields, std::size(kFields), field.key);
+    if (row == nullptr && !new_version) row = find_field(kOldFields, std::size(kOldFields), field.key);
+    if (row == nullptr) return std::string(field.key) + ": Extra inputs are not permitted";
+    if (!field.value.is_null() && !is_a(field.value, row->kind))
+      return std::string(field.key) + ": Input should be a valid " + std::string(to_string(row->kind));
   }
+  if (std::string error = read_cache_mark(body, ""); !error.empty()) return error;
+  if (const double t = real_of(body, "temperature"); t < 0 || t > 1)
+    return "temperature: Input should be between 0 and 1";
   Json value;
   std::string_view text;
   if (!member(body, "model", value)) return "model: Field required";
@@ -282,6 +321,10 @@ std::string check(Json body, bool new_version, Ask& ask) {
   if (!member(body, "max_tokens", value)) return "max_tokens: Field required";
   if (value.get(ask.max_tokens) != simdjson::SUCCESS || ask.max_tokens < 1) {
     return "max_tokens: Input should be greater than or equal to 1";
+  }
+  if (ask.max_tokens > kMaxOutputTokens) {
+    return "max_tokens: " + std::to_string(ask.max_tokens) + " > " + std::to_string(kMaxOutputTokens) +
+           ", which is the maximum allowed number of output tokens for " + ask.model;
   }
   if (!member(body, "messages", value)) return "messages: Field required";
   if (std::string error = read_messages(value, ask); !error.empty()) return error;
@@ -296,6 +339,8 @@ std::string check(Json body, bool new_version, Ask& ask) {
       for (const Json block : blocks) {
         if (text_of(block, "type") != "text" || text_of(block, "text").empty())
           return "system.0: text content blocks must be non-empty";
+        if (std::string error = read_cache_mark(block, "system.0."); !error.empty()) return error;
+        ask.input_tokens += static_cast<std::int64_t>(text_of(block, "text").size() / 4);
       }
     } else {
       return "system: Input should be a valid string or array";
@@ -305,6 +350,10 @@ std::string check(Json body, bool new_version, Ask& ask) {
     const std::string_view type = text_of(value, "type");
     if (type != "enabled" && type != "disabled" && type != "adaptive")
       return "thinking.type: Input tag is not one of the expected tags";
+  }
+  if (ask.input_tokens > kContextTokens) {
+    return "prompt is too long: " + std::to_string(ask.input_tokens) + " tokens > " +
+           std::to_string(kContextTokens) + " maximum";
   }
   return {};
 }

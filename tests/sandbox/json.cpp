@@ -1,5 +1,6 @@
 #include "json.hpp"
 
+#include <algorithm>
 #include <charconv>
 
 namespace sandbox {
@@ -84,6 +85,34 @@ bool flag_of(Json object, std::string_view name, bool otherwise) {
   Json found;
   bool flag = false;
   return member(object, name, found) && found.get(flag) == simdjson::SUCCESS ? flag : otherwise;
+}
+
+bool is_a(Json value, Kind kind) {
+  switch (kind) {
+    case Kind::String:
+      return value.is_string();
+    case Kind::Number:
+      return value.is_number();
+    case Kind::Boolean:
+      return value.is_bool();
+    case Kind::Array:
+      return value.is_array();
+    case Kind::Object:
+      return value.is_object();
+    case Kind::Any:
+      break;
+  }
+  return true;
+}
+
+std::string_view to_string(Kind kind) {
+  static constexpr std::string_view kNames[] = {"value", "string", "number", "boolean", "array", "object"};
+  return kNames[static_cast<std::size_t>(kind)];
+}
+
+const Field* find_field(const Field* fields, std::size_t count, std::string_view name) {
+  const auto* it = std::find_if(fields, fields + count, [&](const Field& f) { return f.name == name; });
+  return it == fields + count ? nullptr : it;
 }
 
 }  // namespace sandbox

@@ -26,4 +26,15 @@ bool flag_of(Json object, std::string_view name, bool otherwise = false);
 /// False when there is no such member.
 bool member(Json object, std::string_view name, Json& found);
 
+enum class Kind { Any, String, Number, Boolean, Array, Object };
+bool is_a(Json value, Kind kind);
+/// `string`, `number` …
+std::string_view to_string(Kind kind);
+/// A member that a request may have. Null stands for its absence.
+struct Field {
+  std::string_view name;
+  Kind kind = Kind::Any;
+};
+const Field* find_field(const Field* fields, std::size_t count, std::string_view name);
+
 }  // namespace sandbox

@@ -154,7 +154,13 @@ int main(int argc, char** argv) {
   app.add_option("--ready-file", options.ready_file,
                  "written, by rename, with the ports as JSON once everything listens");
   app.add_option("--token", options.tokens,
-                 "token of a bot; may be given several times, the first is the users' bot");
+                 "token of a bot; may be given several times, the first is the users' bot")
+      ->check([](const std::string& token) {
+        const std::size_t colon = token.find_first_not_of("0123456789");
+        const bool good = colon != 0 && colon != std::string::npos && token[colon] == ':' &&
+                          colon + 1 < token.size() && token.find_first_of("/ ") == std::string::npos;
+        return good ? std::string() : std::string("not a token of the form 123456:ABC");
+      });
   app.add_option("--seed", options.seed, "where update ids and file ids begin")->capture_default_str();
   app.add_option("--tls-dir", options.tls_dir, "directory that gets ca.pem, the certificate to trust")
       ->check(CLI::ExistingDirectory);

@@ -52,13 +52,47 @@ std::string openai_error(int status, std::string_view type, std::string_view mes
          ",\"param\":null,\"code\":" + (the_code.empty() ? "null" : to_json(the_code)) + "}}";
 }
 
-Objection unknown_parameter(Json body, const std::string_view* known, std::size_t count) {
+Objection read_fields(Json body, const Field* known, std::size_t count) {
   JsonObject fields;
   if (body.get(fields) != simdjson::SUCCESS) return {"The body must be a JSON object.", "", ""};
   for (const auto field : fields) {
-    if (std::find(known, known + count, field.key) != known + count) continue;
-    return {"Unknown parameter: '" + std::string(field.key) + "'.", std::string(field.key),
-            "unknown_parameter"};
+    const std::string name(field.key);
+    const Field* row = find_field(known, count, name);
+    if (row == nullptr) return {"Unknown parameter: '" + name + "'.", name, "unknown_parameter"};
+    if (field.value.is_null() || is_a(field.value, row->kind)) continue;
+    return {"Invalid type for '" + name + "': expected a " + std::string(to_string(row->kind)) + ".", name,
+            "invalid_type"};
+  }
+  return {};
+}
+
+Objection read_cap(Json body, std::string_view name, std::int64_t least, Ask& ask) {
+  Json value;
+  if (!member(body, name, value) || value.is_null()) return {};
+  const std::string said = "'" + std::string(name) + "'";
+  if (value.get(ask.max_tokens) != simdjson::SUCCESS)
+    return {"Invalid type for " + said + ": expected an integer.", std::string(name), "invalid_type"};
+  if (ask.max_tokens < least) {
+    return {"Invalid " + said +
+                ": integer below minimum value. Expected a value >= " + std::to_string(least) + ".",
+            std::string(name), "integer_below_min_value"};
+  }
+  if (ask.max_tokens > kMaxOutputTokens) {
+    return {"Invalid " + said + ": this model supports at most " + std::to_string(kMaxOutputTokens) +
+                " completion tokens.",
+            std::string(name), "invalid_value"};
+  }
+  return {};
+}
+
+Objection read_sampling(Json body) {
+  const std::pair<const char*, double> most[] = {{"temperature", 2}, {"top_p", 1}};
+  for (const auto& [name, limit] : most) {
+    const double value = real_of(body, name);
+    if (value >= 0 && value <= limit) continue;
+    return {"Invalid '" + std::string(name) + "': expected a value between 0 and " +
+                std::to_string(static_cast<int>(limit)) + ".",
+            name, "invalid_value"};
   }
   return {};
 }

@@ -20,8 +20,12 @@ struct Objection {
   std::string code;
 };
 
-/// The members of `body` that are not among `known`.
-Objection unknown_parameter(Json body, const std::string_view* known, std::size_t count);
+/// Members of `body` that are not among `known`, or of another kind.
+Objection read_fields(Json body, const Field* known, std::size_t count);
+/// A cap on the answer's length, as `name`d.
+Objection read_cap(Json body, std::string_view name, std::int64_t least, Ask& ask);
+/// `temperature` and `top_p`.
+Objection read_sampling(Json body);
 /// The types that a message's parts may have: the two APIs name them differently, and an assistant's aren't a
 /// user's.
 struct PartTypes {

@@ -6,43 +6,43 @@
 namespace sandbox {
 namespace {
 
-constexpr std::string_view kFields[] = {"messages",
-                                        "model",
-                                        "audio",
-                                        "frequency_penalty",
-                                        "function_call",
-                                        "functions",
-                                        "logit_bias",
-                                        "logprobs",
-                                        "max_completion_tokens",
-                                        "max_tokens",
-                                        "metadata",
-                                        "modalities",
-                                        "moderation",
-                                        "n",
-                                        "parallel_tool_calls",
-                                        "prediction",
-                                        "presence_penalty",
-                                        "prompt_cache_key",
-                                        "prompt_cache_options",
-                                        "prompt_cache_retention",
-                                        "reasoning_effort",
-                                        "response_format",
-                                        "safety_identifier",
-                                        "seed",
-                                        "service_tier",
-                                        "stop",
-                                        "store",
-                                        "stream",
-                                        "stream_options",
-                                        "temperature",
-                                        "tool_choice",
-                                        "tools",
-                                        "top_logprobs",
-                                        "top_p",
-                                        "user",
-                                        "verbosity",
-                                        "web_search_options"};
+constexpr Field kFields[] = {{"messages", Kind::Array},
+                             {"model"},
+                             {"audio"},
+                             {"frequency_penalty", Kind::Number},
+                             {"function_call"},
+                             {"functions", Kind::Array},
+                             {"logit_bias", Kind::Object},
+                             {"logprobs", Kind::Boolean},
+                             {"max_completion_tokens"},
+                             {"max_tokens"},
+                             {"metadata", Kind::Object},
+                             {"modalities", Kind::Array},
+                             {"moderation"},
+                             {"n", Kind::Number},
+                             {"parallel_tool_calls", Kind::Boolean},
+                             {"prediction"},
+                             {"presence_penalty", Kind::Number},
+                             {"prompt_cache_key", Kind::String},
+                             {"prompt_cache_options"},
+                             {"prompt_cache_retention"},
+                             {"reasoning_effort"},
+                             {"response_format", Kind::Object},
+                             {"safety_identifier", Kind::String},
+                             {"seed", Kind::Number},
+                             {"service_tier", Kind::String},
+                             {"stop"},
+                             {"store", Kind::Boolean},
+                             {"stream", Kind::Boolean},
+                             {"stream_options", Kind::Object},
+                             {"temperature", Kind::Number},
+                             {"tool_choice"},
+                             {"tools", Kind::Array},
+                             {"top_logprobs", Kind::Number},
+                             {"top_p", Kind::Number},
+                             {"user", Kind::String},
+                             {"verbosity"},
+                             {"web_search_options"}};
 constexpr std::string_view kRoles[] = {"user", "assistant", "system", "developer", "tool", "function"};
 
 std::string_view finish_reason(std::string_view stop_reason) {
@@ -160,7 +160,7 @@ Objection read_messages(Json list, Ask& ask) {
 }
 
 Objection check(Json body, Ask& ask) {
-  if (Objection objection = unknown_parameter(body, kFields, std::size(kFields)); !objection.why.empty())
+  if (Objection objection = read_fields(body, kFields, std::size(kFields)); !objection.why.empty())
     return objection;
   Json value;
   std::string_view text;
@@ -177,11 +177,15 @@ Objection check(Json body, Ask& ask) {
       return {"Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
               "max_tokens", "invalid_parameter"};
     }
-    if (value.get(ask.max_tokens) != simdjson::SUCCESS || ask.max_tokens < 1) {
-      return {"Invalid '" + std::string(cap) + "': integer below minimum value.", std::string(cap),
-              "integer_below_min_value"};
-    }
+    if (Objection objection = read_cap(body, cap, 1, ask); !objection.why.empty()) return objection;
   }
+  if (ask.input_tokens > kContextTokens) {
+    return {"This model's maximum context length is " + std::to_string(kContextTokens) +
+                " tokens. However, your messages resulted in " + std::to_string(ask.input_tokens) +
+                " tokens. Please reduce the length of the messages.",
+            "messages", "context_length_exceeded"};
+  }
+  if (Objection objection = read_sampling(body); !objection.why.empty()) return objection;
   ask.stream = flag_of(body, "stream");
   if (member(body, "stream_options", value) && !value.is_null()) {
     if (!ask.stream) {

@@ -6,37 +6,37 @@
 namespace sandbox {
 namespace {
 
-constexpr std::string_view kFields[] = {"background",
-                                        "context_management",
-                                        "conversation",
-                                        "include",
-                                        "input",
-                                        "instructions",
-                                        "max_output_tokens",
-                                        "max_tool_calls",
-                                        "metadata",
-                                        "model",
-                                        "moderation",
-                                        "parallel_tool_calls",
-                                        "previous_response_id",
-                                        "prompt",
-                                        "prompt_cache_key",
-                                        "prompt_cache_options",
-                                        "prompt_cache_retention",
-                                        "reasoning",
-                                        "safety_identifier",
-                                        "service_tier",
-                                        "store",
-                                        "stream",
-                                        "stream_options",
-                                        "temperature",
-                                        "text",
-                                        "tool_choice",
-                                        "tools",
-                                        "top_logprobs",
-                                        "top_p",
-                                        "truncation",
-                                        "user"};
+constexpr Field kFields[] = {{"background", Kind::Boolean},
+                             {"context_management"},
+                             {"conversation"},
+                             {"include", Kind::Array},
+                             {"input"},
+                             {"instructions", Kind::String},
+                             {"max_output_tokens"},
+                             {"max_tool_calls", Kind::Number},
+                             {"metadata", Kind::Object},
+                             {"model"},
+                             {"moderation"},
+                             {"parallel_tool_calls", Kind::Boolean},
+                             {"previous_response_id", Kind::String},
+                             {"prompt", Kind::Object},
+                             {"prompt_cache_key", Kind::String},
+                             {"prompt_cache_options"},
+                             {"prompt_cache_retention"},
+                             {"reasoning", Kind::Object},
+                             {"safety_identifier", Kind::String},
+                             {"service_tier", Kind::String},
+                             {"store", Kind::Boolean},
+                             {"stream", Kind::Boolean},
+                             {"stream_options", Kind::Object},
+                             {"temperature", Kind::Number},
+                             {"text", Kind::Object},
+                             {"tool_choice"},
+                             {"tools", Kind::Array},
+                             {"top_logprobs", Kind::Number},
+                             {"top_p", Kind::Number},
+                             {"truncation", Kind::String},
+                             {"user", Kind::String}};
 const PartTypes kParts{{"input_text", "input_image", "input_file"}, {"output_text", "refusal"}};
 constexpr std::string_view kRoles[] = {"user", "assistant", "system", "developer"};
 constexpr std::string_view kItems[] = {"message",
@@ -229,6 +229,8 @@ Objection read_input(Json input, Ask& ask) {
   JsonArray items;
   if (input.get(items) != simdjson::SUCCESS)
     return {"Invalid type for 'input': expected a string or an array.", "input", "invalid_type"};
+  if (items.size() == 0)
+    return {"Missing required parameter: 'input'.", "input", "missing_required_parameter"};
   std::size_t index = 0;
   for (const Json item : items) {
     const std::string where = "input[" + std::to_string(index++) + "]";
@@ -258,7 +260,7 @@ Objection read_input(Json input, Ask& ask) {
 }
 
 Objection check(Json body, Ask& ask) {
-  if (Objection objection = unknown_parameter(body, kFields, std::size(kFields)); !objection.why.empty())
+  if (Objection objection = read_fields(body, kFields, std::size(kFields)); !objection.why.empty())
     return objection;
   Json value;
   std::string_view text;
@@ -269,12 +271,14 @@ Objection check(Json body, Ask& ask) {
   if (!member(body, "input", value))
     return {"Missing required parameter: 'input'.", "input", "missing_required_parameter"};
   if (Objection objection = read_input(value, ask); !objection.why.empty()) return objection;
-  if (member(body, "max_output_tokens", value) && !value.is_null()) {
-    if (value.get(ask.max_tokens) != simdjson::SUCCESS || ask.max_tokens < 16) {
-      return {"Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16.",
-              "max_output_tokens", "integer_below_min_value"};
-    }
+  if (ask.input_tokens + static_cast<std::int64_t>(text_of(body, "instructions").size() / 4) >
+      kContextTokens) {
+    return {"Your input exceeds the context window of this model. Please adjust your input and try again.",
+            "input", "context_length_exceeded"};
   }
+  if (Objection objection = read_cap(body, "max_output_tokens", 16, ask); !objection.why.empty())
+    return objection;
+  if (Objection objection = read_sampling(body); !objection.why.empty()) return objection;
   ask.stream = flag_of(body, "stream");
   ask.has_system = !text_of(body, "instructions").empty();
   return {};

@@ -12,6 +12,10 @@
 
 namespace sandbox {
 
+/// What a question and its answer may hold. The real limits differ from model to model, and are of this size.
+constexpr std::int64_t kContextTokens = 200'000;
+constexpr std::int64_t kMaxOutputTokens = 128'000;
+
 /// A request for an answer, as far as answering needs it.
 struct Ask {
   std::string id;  ///< request id

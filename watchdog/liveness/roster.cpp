@@ -73,7 +73,8 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
   } else if (another && !m.child && !m.said_goodbye) {
     ++m.restarts;
   }
-  const bool moves = !m.beat || another || beat.in_flight == 0 || beat.progress != m.beat->progress;
+  const bool moves = !m.beat || another || beat.state != m.beat->state || beat.progress != m.beat->progress ||
+                     (beat.in_flight == 0 && beat.state != bus::ServiceState::Starting);
   m.component = beat.component;
   m.pid = beat.pid;
   m.heard = now;
@@ -86,7 +87,7 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
     return out;
   }
   m.said_goodbye = event == Event::Goodbye;
-  if (event == Event::BeatReady && stuck(m, now)) return out;  // its tick will say so, or has said it
+  if (stuck(m, now)) return out;  // its tick will say so, or has said it
   apply(m, event, event == Event::Goodbye ? "it said goodbye" : "heard", now, out);
   return out;
 }
@@ -123,24 +124,26 @@ Roster::Changes Roster::exited(const std::string& instance, std::int64_t pid, co
 }
 
 bool Roster::stuck(const Member& m, Mono now) const {
-  return m.beat && m.beat->state == bus::ServiceState::Ready && m.beat->in_flight > 0 &&
-         between(m.moved, now) >= limits_.stuck;
+  if (!m.beat || between(m.moved, now) < limits_.stuck) return false;
+  return m.beat->state == bus::ServiceState::Starting ||
+         (m.beat->state == bus::ServiceState::Ready && m.beat->in_flight > 0);
 }
 
 void Roster::judge(Member& m, Mono now, Changes& out) {
   if (!present(m.state)) return;
   const Millis silence = between(m.heard, now);
-  if (silence >= (m.beat ? limits_.gone : limits_.start)) {
+  if (silence >= (m.state == State::Starting ? limits_.start : limits_.gone)) {
     const bool there = m.child || (m.beat && exists_(*m.beat));
     apply(m, there ? Event::Frozen : Event::Silent,
           "no heartbeat for " + seconds(silence) + (there ? ", and the process is still there" : ""), now,
           out);
   } else if (stuck(m, now)) {
     apply(m, Event::Frozen,
-          "no progress for " + seconds(between(m.moved, now)) + " with " + std::to_string(m.beat->in_flight) +
-              " under way",
+          "no progress for " + seconds(between(m.moved, now)) +
+              (m.state == State::Starting ? " of its start"
+                                          : " with " + std::to_string(m.beat->in_flight) + " under way"),
           now, out);
-  } else if (m.beat && silence >= limits_.late) {
+  } else if (silence >= limits_.late) {
     apply(m, Event::Quiet, "no heartbeat for " + seconds(silence), now, out);
   }
 }

@@ -15,10 +15,11 @@ namespace katana::watchdog {
 
 /// The waits behind the verdicts. Beats come every 500 ms.
 struct Limits {
-  Millis late{1'500};     ///< three beats missed
-  Millis gone{3'000};     ///< six: the same limit by which gateway and workers give each other up
-  Millis start{30'000};   ///< from the launch to the first beat
-  Millis stuck{180'000};  ///< work under way and no progress: longer than any provider's own stall limit
+  Millis late{1'500};    ///< three beats missed
+  Millis gone{3'000};    ///< six: the same limit by which gateway and workers give each other up
+  Millis start{30'000};  ///< without a beat while it starts: what it waits for there may block it
+  Millis stuck{
+      180'000};  ///< starting, or work under way, and no progress: longer than any provider's own limit
   Millis own_lag{1'000};  ///< a tick later than this proves that *we* were asleep
   Seconds expected{60};   ///< how long an expected component may be absent
   Seconds forget{3'600};  ///< a process nobody expects is dropped from the list after this
@@ -40,7 +41,7 @@ struct Member {
   State state = State::Unknown;
   Mono since{};               ///< when it entered `state`
   Mono heard{};               ///< last beat, launch, or the end of our own sleep
-  Mono moved{};               ///< last sign of progress, or last time with nothing under way
+  Mono moved{};               ///< last sign of progress, or last time it was ready with nothing under way
   bool child = false;         ///< supervised: its exits are reported to us
   bool said_goodbye = false;  ///< Down in good order
   std::int64_t pid = 0;

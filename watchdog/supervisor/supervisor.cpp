@@ -33,15 +33,19 @@ void Supervisor::running(const std::string& name, std::int64_t pid, Millis age, 
   if (it == children_.end() || pid <= 0) return;
   Child& child = it->second;
   child.run = Run::Starting;
-  child.ordered = child.hung = child.aborted = child.killed = child.was_ready = false;
+  child.ordered = child.hung = child.aborted = child.killed = child.was_heard = child.was_ready = false;
   child.started = now - age;
+}
+
+void Supervisor::heard(const std::string& name) {
+  if (const auto it = children_.find(name); it != children_.end()) it->second.was_heard = true;
 }
 
 void Supervisor::ready(const std::string& name) {
   const auto it = children_.find(name);
   if (it == children_.end() || it->second.run != Run::Starting || it->second.ordered) return;
   it->second.run = Run::Ready;
-  it->second.was_ready = true;
+  it->second.was_heard = it->second.was_ready = true;
 }
 
 void Supervisor::hung(const std::string& name, Mono now) {
@@ -60,7 +64,7 @@ Run Supervisor::exited(const std::string& name, const Ending& ending, Mono now) 
   const bool clean = ending.signal == 0 && ending.status == 0;
   if (ending.signal == 0 && ending.status == 2) {
     child.run = Run::Refused;
-  } else if (clean && !child.was_ready && child.component != "gateway") {
+  } else if (clean && !child.was_heard && child.component != "gateway") {
     child.run = Run::Off;
   } else {
     child.run = Run::Due;
@@ -69,7 +73,7 @@ Run Supervisor::exited(const std::string& name, const Ending& ending, Mono now) 
     child.due = now + child.restart.next(lived, random_());
   }
   child.started = {};  // a start that fails is no life of the one before
-  child.ordered = child.hung = child.aborted = child.killed = child.was_ready = false;
+  child.ordered = child.hung = child.aborted = child.killed = child.was_heard = child.was_ready = false;
   return child.run;
 }
 

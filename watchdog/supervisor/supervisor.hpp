@@ -27,7 +27,7 @@ enum class Run {
   Due,       ///< to be started, now or after its back-off
   Starting,  ///< ordered; the parent's word is outstanding, or it isn't ready yet
   Ready,
-  Off,      ///< it ended with 0 before it was ready: nothing for it to do
+  Off,      ///< it ended with 0 and without a word: nothing for it to do
   Refused,  ///< it ended with 2: a setting is wrong, and starting again mends nothing
 };
 std::string_view to_string(Run run);
@@ -46,6 +46,8 @@ class Supervisor {
   void plan(const std::string& name, const std::string& component, Mono now);
   /// It runs already (this watchdog replaces one that died), or was just started on our order.
   void running(const std::string& name, std::int64_t pid, Millis age, Mono now);
+  /// It beats.
+  void heard(const std::string& name);
   void ready(const std::string& name);
   /// It doesn't turn or doesn't work: to be killed, and then restarted as after any death.
   void hung(const std::string& name, Mono now);
@@ -66,6 +68,7 @@ class Supervisor {
     Mono planned{};
     Mono due{};
     Mono started{};
+    bool was_heard = false;
     bool was_ready = false;
     bool ordered = false;  ///< a start is under way
     bool aborted = false;

@@ -117,6 +117,17 @@ test('what the real service refuses is refused', async () => {
   const refused = (call, param, status = 400) => assert.rejects(call, (error) => error.status === status && (!param || error.param === param));
   await refused(client.responses.create({ model, input: 'Hi', surprise: 1 }), 'surprise');
   await refused(client.responses.create({ model }), 'input');
+  await refused(client.responses.create({ model, input: [] }), 'input');
+  await refused(client.responses.create({ model, input: 'word '.repeat(200_000) }), 'input');
+  for (const wrong of [{ instructions: 1 }, { temperature: 'warm' }, { temperature: 3 }, { store: 'no' }, { tools: {} },
+    { max_output_tokens: 1e9 }, { max_output_tokens: 'many' }, { max_output_tokens: 1 }]) {
+    await refused(client.responses.create({ model, input: 'Hi', ...wrong }), Object.keys(wrong)[0]);
+  }
+  await client.responses.create({ model, input: 'Hi', instructions: null, temperature: 1, store: false, tools: [], max_output_tokens: 16 });
+  for (const wrong of [{ temperature: 'warm' }, { top_p: 2 }, { n: 'two' }, { max_tokens: 0 }, { max_completion_tokens: 1e9 }]) {
+    await refused(client.chat.completions.create({ model, messages, ...wrong }), Object.keys(wrong)[0]);
+  }
+  await refused(client.chat.completions.create({ model, messages: [{ role: 'user', content: 'word '.repeat(200_000) }] }), 'messages');
   await refused(client.responses.create({ model, input: [{ role: 'robot', content: 'x' }] }), 'input[0].role');
   await refused(client.responses.create({ model, input: [{ role: 'user', content: [{ type: 'sound', text: 'x' }] }] }), 'input[0].content[0].type');
   const said = (role, type) => [{ role, content: [{ type, text: 'x' }] }];

@@ -132,6 +132,7 @@ TEST(Values, Urls) {
     EXPECT_FALSE(parse_base_url(bad)) << bad;
   EXPECT_EQ(parse_smtp_url("smtp://host:587").value(), "smtp://host:587");
   EXPECT_EQ(parse_smtp_url("smtps://host").value(), "smtps://host");
+  EXPECT_EQ(parse_smtp_url("SMTP://host:587").value(), "smtp://host:587");
   for (const auto* bad : {"host:587", "http://host", "smtp://host/x", "smtp://user:pw@host"}) {
     EXPECT_FALSE(parse_smtp_url(bad)) << bad;
   }
@@ -141,9 +142,6 @@ TEST(Values, Urls) {
        {"host:1", "socks5://host:1", "http://host", "https://host:1", "http://u:p@:1", ""}) {
     EXPECT_FALSE(parse_proxy(bad)) << bad;
   }
-  EXPECT_TRUE(is_loopback("127.0.0.53"));
-  EXPECT_TRUE(is_loopback("[::1]"));
-  EXPECT_FALSE(is_loopback("10.0.0.1"));
 }
 
 TEST(Values, AnErrorShowsOnlyWhatIsTooShortForAKey) {

@@ -4,6 +4,7 @@
 
 #include "common/core/backoff.hpp"
 #include "common/core/clock.hpp"
+#include "common/core/host.hpp"
 #include "common/core/id.hpp"
 #include "common/core/result.hpp"
 #include "common/core/secret.hpp"
@@ -103,6 +104,14 @@ TEST(Clock, TimesBeyondOurCountStopAtItsEnd) {
   EXPECT_EQ(to_unix(from_unix(-kMost)), -kFarthestUnix);
   EXPECT_EQ(to_unix(from_unix_ms(kMost)), kFarthestUnix);
   EXPECT_EQ(to_unix_ms(from_unix_ms(-kMost)), -kFarthestUnix * 1000);
+}
+
+TEST(Host, LoopbackIsWhatNobodyElseCanAnswerFor) {
+  for (const auto* here : {"127.0.0.1", "127.0.0.53", "localhost", "LocalHost", "[::1]", "::1"})
+    EXPECT_TRUE(is_loopback(here)) << here;
+  for (const auto* elsewhere : {"10.0.0.1", "127.example.org", "127.0.0.1.example.org",
+                                "localhost.example.org", "[::2]", "", "128.0.0.1", "127.1"})
+    EXPECT_FALSE(is_loopback(elsewhere)) << elsewhere;
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ class FaultyConnection final : public Connection {
   bool has_written() const override { return real_->has_written(); }
   void touch() override { real_->touch(); }
   Result<void> script(const std::string& sql) override { return real_->script(sql); }
+  void on_progress(std::function<void()> progress) override { real_->on_progress(std::move(progress)); }
   Result<std::unique_ptr<Copy>> copy_to(const std::string& path) override { return real_->copy_to(path); }
   bool give_back(int pages) override { return real_->give_back(pages); }
   bool upkeep_due(bool busy) const override { return !busy && upkeeps_wanted > 0; }

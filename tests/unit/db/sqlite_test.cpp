@@ -339,15 +339,15 @@ TEST_F(Sqlite, MigrationsGoForwardAndKeepACopy) {
   {
     auto db = open();
     const Migration steps[] = {kOne};
-    EXPECT_EQ(migrate(*db, steps, path), 0);
-    EXPECT_EQ(migrate(*db, steps, path), 1) << "nothing left to do";
+    EXPECT_EQ(migrate(*db, steps, path, {}), 0);
+    EXPECT_EQ(migrate(*db, steps, path, {}), 1) << "nothing left to do";
     db->run("INSERT INTO notes (text) VALUES ('kept')");
   }
   EXPECT_FALSE(std::filesystem::exists(path + ".before-1"));
   {
     auto db = open();
     const Migration steps[] = {kOne, kTwo};
-    EXPECT_EQ(migrate(*db, steps, path), 1);
+    EXPECT_EQ(migrate(*db, steps, path, {}), 1);
     EXPECT_EQ(number(*db, "SELECT day FROM notes"), 1);
   }
   EXPECT_EQ(mode_of(path + ".before-2"), 0600U);
@@ -357,22 +357,49 @@ TEST_F(Sqlite, MigrationsGoForwardAndKeepACopy) {
   EXPECT_EQ(number(**copy, "SELECT max(version) FROM schema_version"), 1);
 }
 
+TEST_F(Sqlite, ALongMigrationTellsThatItGetsOn) {
+  auto db = open();
+  const Migration first[] = {kOne};
+  int told = 0;
+  ASSERT_TRUE(migrate(*db, first, path, [&] { ++told; }));
+  EXPECT_EQ(told, 0) << "it was short";
+  db->run(
+      "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000) "
+      "INSERT INTO notes (text) SELECT hex(randomblob(2000)) FROM n");
+  ASSERT_FALSE(db->error());
+  const Migration copied[] = {kOne, {2, "CREATE TABLE empty (id INTEGER);"}};
+  ASSERT_TRUE(migrate(*db, copied, path, [&] { ++told; }));
+  EXPECT_GT(told, 3) << "8 MB were copied";
+  const int of_the_copy = told;
+  const Migration long_one[] = {kOne,
+                                copied[1],
+                                {3,
+                                 "CREATE TABLE many AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + "
+                                 "1 FROM n WHERE i < 300000) "
+                                 "SELECT i FROM n;"}};
+  ASSERT_TRUE(migrate(*db, long_one, "", [&] { ++told; }));
+  EXPECT_GT(told, of_the_copy + 3) << "without a copy, the statement itself";
+  const int then = told;
+  EXPECT_EQ(number(*db, "SELECT count(*) FROM many a, many b WHERE b.i < 20"), 300'000 * 19);
+  EXPECT_EQ(told, then) << "whoever waited for the migration is left alone afterwards";
+}
+
 TEST_F(Sqlite, ACopyFromBeforeARollBackGivesWayToANewOne) {
   const Migration first[] = {kOne};
   const Migration both[] = {kOne, kTwo};
   {
     auto db = open();
-    ASSERT_TRUE(migrate(*db, first, path));
-    ASSERT_TRUE(migrate(*db, both, path));
+    ASSERT_TRUE(migrate(*db, first, path, {}));
+    ASSERT_TRUE(migrate(*db, both, path, {}));
   }
   for (const char* name : {"", "-wal"})
     std::filesystem::remove(path + name);
   std::filesystem::copy_file(path + ".before-2", path);  // rolled back, and used
   {
     auto db = open();
-    EXPECT_EQ(migrate(*db, first, path), 1);
+    EXPECT_EQ(migrate(*db, first, path, {}), 1);
     db->run("INSERT INTO notes (text) VALUES ('since')");
-    ASSERT_TRUE(migrate(*db, both, path));
+    ASSERT_TRUE(migrate(*db, both, path, {}));
   }
   auto copy = open_sqlite(path + ".before-2");
   ASSERT_TRUE(copy);
@@ -382,21 +409,21 @@ TEST_F(Sqlite, ACopyFromBeforeARollBackGivesWayToANewOne) {
 TEST_F(Sqlite, AMigrationThatFailsChangesNothing) {
   auto db = open();
   const Migration steps[] = {kOne, kTwo, kBroken};
-  const auto migrated = migrate(*db, steps, path);
+  const auto migrated = migrate(*db, steps, path, {});
   ASSERT_FALSE(migrated);
   EXPECT_THAT(migrated.error().detail, HasSubstr("migration 3"));
   EXPECT_EQ(number(*db, "SELECT max(version) FROM schema_version"), 2);
   EXPECT_EQ(number(*db, "SELECT count(*) FROM sqlite_schema WHERE name = 'half'"), 0);
-  EXPECT_FALSE(migrate(*db, steps, path)) << "the copy of the first try doesn't stand in the way";
-  EXPECT_THAT(migrate(*db, steps, path).error().detail, HasSubstr("migration 3"));
+  EXPECT_FALSE(migrate(*db, steps, path, {})) << "the copy of the first try doesn't stand in the way";
+  EXPECT_THAT(migrate(*db, steps, path, {}).error().detail, HasSubstr("migration 3"));
 }
 
 TEST_F(Sqlite, ANewerSchemaIsRefused) {
   auto db = open();
   const Migration both[] = {kOne, kTwo};
-  ASSERT_TRUE(migrate(*db, both, path));
+  ASSERT_TRUE(migrate(*db, both, path, {}));
   const Migration older[] = {kOne};
-  const auto refused = migrate(*db, older, path);
+  const auto refused = migrate(*db, older, path, {});
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().detail, HasSubstr("run the newer program"));
   EXPECT_EQ(number(*db, "SELECT max(version) FROM schema_version"), 2);

@@ -174,6 +174,7 @@ TEST_F(MailTest, WhatCantBeMailIsRefusedBeforeAnyConnection) {
   refused([](Mail& m) { m.allow_plain = true, m.password = Secret("p"); }, "without a password");
   refused([](Mail& m) { m.allow_plain = true, m.url = "smtp://mail.example.org:587"; }, "this machine");
   refused([](Mail& m) { m.allow_plain = true, m.url = "smtp://127.0.0.1.evil.example"; }, "this machine");
+  refused([](Mail& m) { m.allow_plain = true, m.url = "smtp://127.evil.example:25"; }, "this machine");
 }
 
 TEST_F(MailTest, TheLoopTurnsWhileAServerThinksAboutItsVerdict) {

@@ -263,6 +263,38 @@ TEST(Service, BeatsUntilItStops) {
   }
 }
 
+TEST(Service, ALongStartThatGetsOnIsNoHang) {
+  const auto place = std::filesystem::temp_directory_path() / ("katana-service-" + fresh_id());
+  std::filesystem::create_directory(place);
+  Identity id = identity();
+  id.watch_endpoint = "ipc://" + (place / "watch.ipc").string();
+  loop::Loop watch_loop;
+  bus::ZmqBus watch_bus(watch_loop, bus::BusKeys{});
+  std::vector<bus::Heartbeat> beats;
+  auto listener =
+      watch_bus.serve_heartbeats(id.watch_endpoint, [&](bus::Heartbeat b) { beats.push_back(std::move(b)); });
+  ASSERT_TRUE(listener) << listener.error().detail;
+  {
+    Watched w(id, [&](Watched& self) {
+      // The loop of the service doesn't turn here: without a word of its own nothing would be heard.
+      auto look = watch_loop.every(Millis{10}, [&] {
+        self.service->still_starting();
+        if (beats.size() >= 3) watch_loop.stop();
+      });
+      std::raise(SIGALRM);  // half of the hang alarm's patience is gone
+      watch_loop.run();
+      std::raise(SIGALRM);  // it began anew meanwhile
+      self.service->ready();
+      self.service->stop();
+    });
+    EXPECT_EQ(w.service->run(), 0);
+  }
+  std::filesystem::remove_all(place);
+  ASSERT_GE(beats.size(), 3U);
+  EXPECT_EQ(beats[2].state, ServiceState::Starting);
+  EXPECT_GT(beats[2].progress, beats[0].progress);
+}
+
 TEST(Service, TellsSystemd) {
   const std::string name = "@katana-service-" + fresh_id();
   const int systemd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -193,7 +193,7 @@ TEST_F(SqliteStore, AMigrationKeepsACopyThatTheProgramOfBeforeOpens) {
   {
     auto db = db::open_sqlite(path);
     ASSERT_TRUE(db);
-    ASSERT_EQ(db::migrate(**db, before, path), 0);
+    ASSERT_EQ(db::migrate(**db, before, path, {}), 0);
     (*db)->run(
         "INSERT INTO turns (turn_id, bot_id, chat_id, user_id, previous, answered, attempt, asked_at, "
         "settled_at, provider, model, error_code, request_id, input_tokens, output_tokens, "
@@ -213,7 +213,7 @@ TEST_F(SqliteStore, AMigrationKeepsACopyThatTheProgramOfBeforeOpens) {
   EXPECT_FALSE(std::filesystem::exists(copy + ".part"));
   auto db = db::open_sqlite(copy);
   ASSERT_TRUE(db) << db.error().detail;
-  EXPECT_EQ(db::migrate(**db, before, copy), 1) << "the program of before opens it";
+  EXPECT_EQ(db::migrate(**db, before, copy, {}), 1) << "the program of before opens it";
   {
     auto rows = (*db)->query("PRAGMA integrity_check");
     ASSERT_TRUE(rows.next());

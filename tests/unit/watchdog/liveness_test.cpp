@@ -115,6 +115,25 @@ TEST_F(RosterTest, WorkWithoutProgressIsHungThoughItBeats) {
   EXPECT_EQ(roster.beat(b, now).back().to, State::Up);
 }
 
+TEST_F(RosterTest, AStartMayBlockForAWhileAndMayTakeLongButMustGetOn) {
+  auto b = make("gateway", ServiceState::Starting);
+  roster.beat(b, now);
+  EXPECT_TRUE(pass(Millis{29'000}).empty()) << "it may read from a slow disk";
+  for (int step = 0; step < 100; ++step) {
+    ++b.progress;
+    EXPECT_TRUE(pass(Millis{5'000}, {b}).empty()) << "it copies a large store";
+  }
+  EXPECT_TRUE(pass(Millis{175'000}, {b}).empty());
+  const auto changes = pass(Millis{10'000}, {b});
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].to, State::Hung);
+  EXPECT_NE(changes[0].why.find("no progress for 180.0 s of its start"), std::string::npos) << changes[0].why;
+
+  b.state = ServiceState::Ready;
+  b.in_flight = 5;
+  EXPECT_EQ(roster.beat(b, now).back().to, State::Up) << "ready after all: that is progress";
+}
+
 TEST_F(RosterTest, NothingUnderWayIsNoHangHoweverLong) {
   auto b = make("claude-1");
   b.queue = 5;

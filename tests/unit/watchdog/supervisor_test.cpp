@@ -86,6 +86,12 @@ TEST_F(SupervisorTest, AStartThatFailsAfterALongLifeBacksOff) {
   EXPECT_EQ(std::count(orders.begin(), orders.end(), start("gateway")), 0);
 }
 
+TEST_F(SupervisorTest, AWorkerThatIsEndedWhileItStartsIsStartedAgain) {
+  supervisor.running("claude-1", 100, Millis{0}, now);
+  supervisor.heard("claude-1");
+  EXPECT_EQ(supervisor.exited("claude-1", {0, 0}, now), Run::Due);
+}
+
 TEST_F(SupervisorTest, BadSettingsAndAProviderThatIsOffAreNotRestarted) {
   supervisor.orders(now);
   supervisor.running("gateway", 100, Millis{0}, now);
