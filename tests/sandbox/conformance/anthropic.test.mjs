@@ -112,7 +112,7 @@ test('what the real service refuses is refused', async () => {
   await refused({ messages: [{ role: 'user', content: [{ type: 'text', text: ' \n' }] }] });
   await refused({ messages: [{ role: 'user', content: ' ' }] });
   await refused({ surprise: 1 });
-  await refused({ max_tokens: 1e9 });
+  await refused({ max_tokens: 1e9, stream: true });
   await refused({ messages: [{ role: 'user', content: 'word '.repeat(200_000) }] });
   await refused({ stop_sequences: 'X' });
   await refused({ system: 1 });
