@@ -72,7 +72,8 @@ Step Answer::next() const {
     if (part.uncertain || part.done) continue;
     const bool grows = !composer.frozen(k);
     if (part.message_id == 0) {
-      if (!drafts) return {Act::Placeholder, k, rank};
+      // Of a finished answer, too: whoever sees one waits for its text, and that goes before more of them.
+      if (!drafts) return {Act::Placeholder, k, k == 0 ? Rank::FirstSend : rank};
       if (!grows) return {Act::SendText, k, final ? Rank::Final : Rank::Edit};
     }
     if (only_final && !final) return {};

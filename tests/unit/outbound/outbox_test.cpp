@@ -780,6 +780,18 @@ TEST_F(OutboxTest, TellsItsLoadAndWhenItIsIdle) {
   EXPECT_EQ(box().load().queue, 0u);
 }
 
+TEST_F(OutboxTest, InABurstOfFinishedAnswersEachIsShownRightAfterItsPlaceholder) {
+  for (int c = 1; c <= 500; ++c) {
+    open(c, c);
+    box().finish(c, {.text = "answer"});
+  }
+  ASSERT_TRUE(world.run_until([&] { return telegram.calls.size() >= 200; }, Millis{60'000}));
+  EXPECT_GE(telegram.count("edit"), 80)
+      << "nobody looks at a placeholder while hundreds of others get theirs";
+  until_idle();
+  EXPECT_EQ(delivered.size(), 500u);
+}
+
 TEST_F(OutboxTest, ABurstOfAThousandChatsKeepsEveryLimitAndTheOrder) {
   for (int c = 1; c <= 1000; ++c) {
     const std::int64_t chat = c % 5 == 0 ? -c : c;
