@@ -15,6 +15,8 @@ struct Gateway::Counters {
     questions = m.counter("katana_questions_total", "Questions taken from users.");
     duplicates = m.counter("katana_updates_duplicate_total",
                            "Updates that had been accepted before and were dropped.");
+    stale = m.counter("katana_results_stale_total",
+                      "Results of attempts that were over, late or repeated, which were dropped.");
     delivered = m.counter("katana_answers_total", "Answers by how they ended.", {{"outcome", "delivered"}});
     abandoned = m.counter("katana_answers_total", "Answers by how they ended.", {{"outcome", "abandoned"}});
     answer_seconds =
@@ -31,7 +33,7 @@ struct Gateway::Counters {
         m.counter("katana_telegram_errors_total", "Calls to Telegram that failed, polls included.");
   }
   service::Metrics& metrics;
-  service::Counter questions, duplicates, delivered, abandoned, telegram_errors;
+  service::Counter questions, duplicates, stale, delivered, abandoned, telegram_errors;
   service::Histogram answer_seconds;
   service::Gauge queue, in_flight, dead_letters, outbox, claude_workers, openai_workers, polling;
   std::uint64_t answered = 0;

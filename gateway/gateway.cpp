@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/bus/zmq_bus.hpp"
+#include "common/core/id.hpp"
 #include "common/log/log.hpp"
 #include "gateway/counters.hpp"
 #include "gateway/store/sql_store.hpp"
@@ -208,6 +209,11 @@ void Gateway::introduced(const telegram::BotUser& me) {
   offer_.bot_name = me.first_name;
   kLog.info("This is @{} ({}); group privacy is {}", me.username, me.id,
             me.can_read_all_group_messages ? "off" : "on: in groups it sees commands and replies to it");
+  set_commands();
+}
+
+/// Telegram's menu beside the text field; tried until it is taken.
+void Gateway::set_commands() {
   std::vector<std::pair<std::string, std::string>> commands{{"new", "Start over"},
                                                             {"model", "See or choose the model"},
                                                             {"stop", "Stop the answer"},
@@ -215,8 +221,12 @@ void Gateway::introduced(const telegram::BotUser& me) {
   if (offer_.claude && offer_.openai) {
     commands.insert(commands.begin() + 1, {{"claude", "Let Claude answer"}, {"openai", "Let OpenAI answer"}});
   }
-  commands_call_ = api_->set_commands(commands, [](telegram::ApiResult<bool> done) {
-    if (!done) kLog.warn("The list of commands could not be set: {}", done.error().error.detail);
+  commands_call_ = api_->set_commands(commands, [this](telegram::ApiResult<bool> done) {
+    if (done) return commands_backoff_.reset();
+    const Millis wait = commands_backoff_.next(random_u64());
+    kLog.warn("The list of commands could not be set: {}; again in {} s", done.error().error.detail,
+              (wait.count() + 999) / 1000);
+    commands_timer_ = service_.loop().after(wait, [this] { set_commands(); });
   });
 }
 

@@ -11,6 +11,7 @@
 #include "common/config/models.hpp"
 #include "common/config/settings.hpp"
 #include "common/control/control.hpp"
+#include "common/core/backoff.hpp"
 #include "common/service/service.hpp"
 #include "common/telegram/bot_api.hpp"
 #include "gateway/chat/access.hpp"
@@ -50,6 +51,7 @@ class Gateway {
   void take_up(OpenTurn turn, bool recovered);
   void serve();
   void introduced(const telegram::BotUser& me);
+  void set_commands();
   void choose_defaults();
   void reload_models();
   void reload_token();
@@ -110,7 +112,9 @@ class Gateway {
   loop::Timer poll_timer_;
   loop::Timer beat_file_timer_;
   loop::Timer prune_timer_;
+  loop::Timer commands_timer_;
   net::HttpCall commands_call_;
+  Backoff commands_backoff_{Millis{1'000}, Millis{300'000}};
 
   /// Text of answers whose turn is dispatched but not yet durable: shown from `show` on.
   std::unordered_map<std::int64_t, std::string> early_text_;

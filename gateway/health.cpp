@@ -180,6 +180,7 @@ void Gateway::stop() {
   beat_file_timer_.reset();
   poll_timer_.reset();
   prune_timer_.reset();
+  commands_timer_.reset();
   commands_call_.cancel();
   if (outbox_) outbox_->stop();
   control_.reset();

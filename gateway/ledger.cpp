@@ -76,6 +76,8 @@ std::string attempt_line(const TracedAttempt& a, const config::ModelTable& model
   std::string text = a.provider + ", " + a.model;
   if (!a.worker_id.empty()) text += ", worker " + a.worker_id;
   if (a.leased_at != Wall{}) text += ", leased " + time_of(a.leased_at);
+  if (a.steps.accepted_at != Wall{}) text += ", accepted " + time_of(a.steps.accepted_at);
+  if (a.steps.first_text_at != Wall{}) text += ", first text " + time_of(a.steps.first_text_at);
   if (a.ended_at != Wall{}) text += ", ended " + time_of(a.ended_at);
   if (!a.ending.empty()) text += " (" + a.ending + ")";
   if (!a.request_id.empty()) text += ", request id " + a.request_id;
@@ -88,6 +90,7 @@ std::string trace_text(const Trace& t, std::string_view stage, const config::Mod
   const std::string_view now = at_work && !stage.empty() ? stage : name_of(t.state);
   std::string out = "Question " + std::to_string(t.turn_id) + ": " + std::string(now);
   if (t.dead) out += "; among the dead letters";
+  if (t.asked_again_as != 0) out += "; asked again as " + std::to_string(t.asked_again_as);
   out += "\n";
   out += line("chat", std::to_string(t.chat.chat_id) +
                           (t.chat.thread_id != 0 ? ", topic " + std::to_string(t.chat.thread_id) : "") +

@@ -45,6 +45,7 @@ InboxEvents Gateway::inbox_events() {
                               }});
           },
       .on_chat_gone = [](std::int64_t chat) { kLog.info("Chat {}: the bot was removed or blocked", chat); },
+      .on_chat_moved = [this](std::int64_t from, std::int64_t to) { outbox_->chat_moved(from, to); },
       .on_ignored = [this](const std::string& why) { counters_->ignored(why); },
       .on_duplicate = [this] { counters_->duplicates.add(); },
       .on_released =
@@ -130,6 +131,7 @@ DispatchEvents Gateway::dispatch_events() {
             kLog.error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
                        f.error.detail);
           },
+      .on_stale = [this] { counters_->stale.add(); },
       .on_dead =
           [this](const std::string& job_id) {
             kLog.error("Job {}: among the dead letters; see katana dead-letters", job_id);

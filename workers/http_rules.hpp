@@ -14,10 +14,6 @@ namespace katana::workers {
 /// How long the server asks to wait: `retry-after-ms`, else `retry-after` in seconds or as an HTTP date.
 std::optional<Millis> retry_after(const net::HttpHead& head, Wall now);
 
-/// `Wed, 21 Oct 2026 07:28:00 GMT`.
-std::optional<Wall> parse_http_date(std::string_view text);
-/// `2026-10-21T07:28:00Z`, with a fraction or an offset if need be.
-std::optional<Wall> parse_rfc3339(std::string_view text);
 /// `12ms`, `1s`, `6m0s`, `1h2m3.5s`, or plain seconds.
 std::optional<Millis> parse_span(std::string_view text);
 

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
-#include <ctime>
 #include <optional>
 
 #include <simdjson.h>
 
+#include "common/core/dates.hpp"
 #include "common/core/text.hpp"
 
 namespace katana::telegram {
@@ -123,15 +123,6 @@ ApiResult<T> read_answer(const net::HttpResponse& answer, Read read) {
   return out;
 }
 
-/// RFC 9110's date, as every server writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
-std::optional<Wall> read_date(std::string_view text) {
-  std::tm parts{};
-  const std::string copy(text);
-  const char* end = strptime(copy.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  if (end == nullptr || *end != '\0') return std::nullopt;
-  return from_unix(timegm(&parts));
-}
-
 }  // namespace
 
 ApiResult<bool> read_done(const net::HttpResponse& answer) {
@@ -167,7 +158,7 @@ ApiResult<std::int64_t> read_pending(const net::HttpResponse& answer) {
 ApiResult<RawUpdates> read_updates(const net::HttpResponse& answer) {
   // The receiver parses it whole: looking at its beginning saves parsing a hundred updates twice.
   constexpr std::string_view kGood = R"({"ok":true,"result":)";
-  const auto told_at = read_date(answer.head.find("date"));
+  const auto told_at = parse_http_date(answer.head.find("date"));
   if (std::string_view{answer.body}.substr(0, kGood.size()) == kGood) return RawUpdates{answer.body, told_at};
   return read_answer<RawUpdates>(answer, [&](const Element&, RawUpdates& out) {
     out = {answer.body, told_at};

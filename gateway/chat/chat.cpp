@@ -94,6 +94,12 @@ bool Chat::addressed(const IncomingMessage& m) const {
 }
 
 void Chat::message(const IncomingMessage& m, const ChatChoice& choice, Wall now, Decision& d) const {
+  if (m.moved_to != 0 || m.moved_from != 0) {
+    d.intake.moved_from = m.moved_to != 0 ? m.chat.chat_id : m.moved_from;
+    d.intake.chat = {m.moved_to != 0 ? m.moved_to : m.chat.chat_id, 0};
+    d.ignored = "service_message";
+    return;
+  }
   if (m.kind == ChatKind::Channel || m.from.is_bot || m.from.id == 0) {
     d.ignored = "not_a_person";
     return;

@@ -109,6 +109,7 @@ void Dispatcher::send_job(std::int64_t turn_id, const bus::JobRef& ref, std::vec
 /// There is no lease: the job is the next one again, with the same attempt.
 void Dispatcher::not_sent(Entry& e) {
   release_credit(e);
+  e.steps = {};
   if (std::exchange(e.text_came, false)) events_.on_restart(e.q.turn_id);
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   e.state = State::Waiting;
@@ -231,7 +232,8 @@ std::string_view Dispatcher::stage_of(std::int64_t turn_id) const {
     case State::Leasing:
       return "being leased";
     case State::Running:
-      return it->second.text_came ? "streaming" : "leased";
+      if (it->second.text_came) return "streaming";
+      return it->second.steps.accepted_at == Wall{} ? "leased" : "accepted by its worker";
     case State::Settling:
       return "being settled";
     case State::Requeueing:

@@ -38,6 +38,7 @@ struct DispatchEvents {
   std::function<void(std::int64_t turn_id, std::string text)> on_settled;  ///< durable: show this, whole
   std::function<void(const bus::JobResult&, const std::string& provider)> on_result;  ///< for log and metrics
   std::function<void(const bus::JobFailed&, const std::string& provider)> on_failure;
+  std::function<void()> on_stale;  ///< a result of an attempt that is over: late or repeated, and dropped
   std::function<void(const std::string& job_id)> on_dead;  ///< durable: it is among the dead letters
   std::function<bool(const std::string& sha256, std::uint64_t offset, bus::BlobPart& part)>
       blob;  ///< optional
@@ -102,6 +103,7 @@ class Dispatcher {
     std::uint32_t next_seq = 0;
     bool in_step = true;  ///< no chunk was missed
     bool text_came = false;
+    AttemptSteps steps;
     bool cancelled = false;
     bool holds_conversation = false;  ///< its conversation waits for it
     int deaths = 0;
@@ -134,6 +136,7 @@ class Dispatcher {
 
   Entry* find(const bus::JobRef& job);
   Entry* running(const bus::PeerId& peer, const bus::JobRef& job);
+  void text_came(Entry& entry);
   void settle(Entry& entry, Settlement settlement);
   void on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const Settlement& settlement);
   void fail(Entry& entry, const bus::JobFailed& failed);

@@ -20,6 +20,7 @@ void Dispatcher::settle(Entry& e, Settlement settlement) {
   release_credit(e);
   e.state = State::Settling;
   e.unsettled.reset();
+  settlement.steps = e.steps;
   const std::int64_t turn_id = e.q.turn_id;
   auto kept = std::make_shared<Settlement>(settlement);  // in case the store can't take it now
   store_.settle(
@@ -99,7 +100,7 @@ void Dispatcher::requeue(Entry& e, std::string why, std::string request_id, bus:
   release_credit(e);
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});
   if (e.deaths >= kPoisonDeaths) return bury(e);
-  const AttemptEnd end{std::move(why), std::move(request_id), e.deaths, usage};
+  const AttemptEnd end{std::move(why), std::move(request_id), e.deaths, usage, e.steps};
   e.state = State::Requeueing;
   const std::int64_t turn_id = e.q.turn_id;
   store_.requeue(e.q.job, end,
@@ -146,6 +147,7 @@ void Dispatcher::on_requeued(std::int64_t turn_id, const Result<bus::JobRef>& ne
   }
   e.q.job = *next;
   e.peer.clear();
+  e.steps = {};
   kLog.info("job {}: queued again, attempt {}", next->job_id, next->attempt);
   if (std::exchange(e.text_came, false)) events_.on_restart(turn_id);
   if (e.cancelled) return fail_here(e, Error{Code::Cancelled, "stopped by its user"});

@@ -110,7 +110,10 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Credit credit) {
 }
 
 void Dispatcher::on(const bus::PeerId& peer, const bus::Accept& accept) {
-  if (Entry* e = running(peer, accept.job)) e->listed = clock_.mono();
+  Entry* e = running(peer, accept.job);
+  if (!e) return;
+  e->listed = clock_.mono();
+  if (e->steps.accepted_at == Wall{}) e->steps.accepted_at = clock_.wall();
 }
 
 void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
@@ -124,7 +127,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
   if (chunk.whole) {
     e->in_step = true;
     e->next_seq = chunk.seq + 1;
-    e->text_came = e->text_came || !chunk.text.empty();
+    if (!chunk.text.empty()) text_came(*e);
     events_.on_whole(e->q.turn_id, std::move(chunk.text));
     return;
   }
@@ -134,8 +137,15 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
     return;
   }
   ++e->next_seq;
-  e->text_came = true;
+  text_came(*e);
   events_.on_text(e->q.turn_id, chunk.text);
+}
+
+/// When a gateway before this one heard the Accept, it heard the first text, too: what comes now is a
+/// repetition.
+void Dispatcher::text_came(Entry& e) {
+  if (!std::exchange(e.text_came, true) && e.steps.accepted_at != Wall{})
+    e.steps.first_text_at = clock_.wall();
 }
 
 /// Rule 4: applied by compare-and-set; a late or repeated result is answered `Committed` and ignored.
@@ -143,6 +153,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
   Entry* e = find(result.job);
   if (e && e->state == State::Settling) return;  // answered when it is durable
   if (!e || (e->state != State::Running && e->state != State::MayRun)) {
+    events_.on_stale();
     send(peer, bus::Committed{std::move(result.job)});
     return;
   }

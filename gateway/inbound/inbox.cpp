@@ -177,6 +177,7 @@ void Inbox::finish_one(const Decision& d, const Accepted& a) {
     events_.on_released(turn);
   if (d.send_again) events_.on_again(*d.send_again);
   if (d.stop_answer) events_.on_stop(d.intake.chat);
+  if (d.intake.moved_from != 0) events_.on_chat_moved(d.intake.moved_from, d.intake.chat.chat_id);
   if (d.chat_gone) events_.on_chat_gone(d.chat_gone->chat_id);
 }
 

@@ -33,6 +33,7 @@ struct InboxEvents {
   std::function<void(std::int64_t id)> on_again;  ///< a message of uncertain fate is to be sent again
   std::function<void(ChatKey)> on_stop;           ///< the answer under way there is to end
   std::function<void(std::int64_t chat_id)> on_chat_gone;
+  std::function<void(std::int64_t from, std::int64_t to)> on_chat_moved;  ///< durable
   std::function<void(const std::string& why)> on_ignored;  ///< for metrics: why an update came to nothing
   std::function<void()> on_duplicate;
   std::function<void(OpenTurn)> on_released;  ///< a held question that is to be answered now

@@ -158,6 +158,10 @@ std::variant<UnknownUpdate, IncomingMessage> read_message(dom::object message) {
   dom::object replied;
   if (object(message, "reply_to_message", replied)) m.reply_to_user = sender(replied).id;
   m.service = m.text.empty() && is_service(message);
+  if (m.service) {
+    m.moved_to = integer(message, "migrate_to_chat_id");
+    m.moved_from = integer(message, "migrate_from_chat_id");
+  }
   return m;
 }
 

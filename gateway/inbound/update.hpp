@@ -37,6 +37,8 @@ struct IncomingMessage {
   std::vector<std::string> mentions;  ///< usernames without `@`
   std::int64_t reply_to_user = 0;     ///< author of the message that this one replies to
   bool service = false;               ///< Telegram's own words: somebody joined, a message was pinned
+  std::int64_t moved_to = 0;          ///< service: the group goes on as this chat
+  std::int64_t moved_from = 0;        ///< service: the group was this chat before
 };
 
 struct EditedMessage {};

@@ -131,6 +131,15 @@ bool Outbox::again(std::int64_t id) {
   return true;
 }
 
+/// With a call under way to the old id, that call's refusal says the same.
+void Outbox::chat_moved(std::int64_t from, std::int64_t to) {
+  Impl& m = *impl_;
+  if (const auto moved = m.moved_.find(from); moved != m.moved_.end() && moved->second == to) return;
+  if (m.stopped_ || m.lane_of(from).busy) return;
+  m.migrate(m.lane_of(from), to);
+  m.run();
+}
+
 void Outbox::typing(ChatKey chat) {
   Impl& m = *impl_;
   if (m.stopped_) return;

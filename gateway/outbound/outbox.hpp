@@ -113,6 +113,9 @@ class Outbox {
   /// comes too late or fails.
   void answer_press(std::string press_id, std::string text);
 
+  /// A group goes on under another id, as the store knows already; `on_migrated` follows, once.
+  void chat_moved(std::int64_t from, std::int64_t to);
+
   /// What is left of a pause that Telegram asked an earlier process for; chat 0: of the whole bot.
   void pause(std::int64_t chat_id, Millis left);
   /// After a refused token (401): go on now. Without it one call is tried every 5 minutes.

@@ -136,7 +136,7 @@ void blank_turns(db::Connection& db, std::int64_t bot_id, std::int64_t user_id, 
       db, "SELECT turn_id FROM turns WHERE turn_id > $1 ORDER BY turn_id LIMIT 1 OFFSET $2", sweep.row);
   const std::int64_t last = end.value_or(INT64_MAX);
   sweep.rows_changed += db.run(
-      "UPDATE turns SET question = '', answer = '', chat_id = 0, user_id = 0 "
+      "UPDATE turns SET question = '', answer = '', message_ids = '', chat_id = 0, user_id = 0 "
       "WHERE turn_id > $1 AND turn_id <= $2 AND bot_id = $3 AND user_id = $4",
       sweep.row, last, bot_id, user_id);
   sweep.row = last;

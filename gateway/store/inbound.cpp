@@ -123,6 +123,7 @@ Accepted accept(db::Connection& db, std::int64_t bot_id, const Intake& intake, c
     out.duplicate = true;
     return out;
   }
+  if (intake.moved_from != 0) migrate_chat(db, bot_id, intake.moved_from, intake.chat.chat_id);
   bool note = false;
   if (intake.change || intake.prompt || intake.release_held) {
     Conversation conversation = find_or_begin(db, bot_id, intake.chat);

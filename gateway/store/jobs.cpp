@@ -78,14 +78,14 @@ void write_turn(db::Connection& db, std::int64_t bot_id, const OpenJob& job, con
       "settled_at, "
       "provider, model, error_code, request_id, input_tokens, output_tokens, cache_read_tokens, "
       "cache_write_tokens, "
-      "question, answer, worker_id, leased_at, delivered_at) "
+      "question, answer, worker_id, leased_at, accepted_at, first_text_at, delivered_at) "
       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-      "$21, $22)",
+      "$21, $22, $23, $24)",
       job.turn_id, bot_id, place.chat_id, job.user_id, place.previous, s.answered, job.attempt, job.asked_at,
       to_unix_ms(now), s.provider, s.model, s.error_code, s.request_id, s.usage.input_tokens,
       s.usage.output_tokens, s.usage.cache_read_tokens, s.usage.cache_write_tokens,
       s.answered ? std::string_view(job.question) : std::string_view(), s.text, job.worker_id, job.leased_at,
-      to_unix_ms(now));
+      to_unix_ms(s.steps.accepted_at), to_unix_ms(s.steps.first_text_at), to_unix_ms(now));
   if (place.in_history) {
     db.run("UPDATE conversations SET last_turn = $1 WHERE conversation_id = $2", job.turn_id,
            job.conversation_id);
@@ -139,12 +139,14 @@ Result<bus::JobRef> requeue(db::Connection& db, std::int64_t bot_id, const bus::
     return fail(Code::Rejected, "job " + ref.job_id + ": this attempt is not leased");
   }
   db.run(
-      "INSERT INTO attempts (turn_id, attempt, bot_id, provider, model, worker_id, leased_at, ended_at, "
-      "ending, request_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens) "
-      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+      "INSERT INTO attempts (turn_id, attempt, bot_id, provider, model, worker_id, leased_at, accepted_at, "
+      "first_text_at, ended_at, ending, request_id, input_tokens, output_tokens, cache_read_tokens, "
+      "cache_write_tokens) "
+      "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
       job->turn_id, job->attempt, bot_id, job->provider, job->model, job->worker_id, job->leased_at,
-      to_unix_ms(now), end.ending, end.request_id, end.usage.input_tokens, end.usage.output_tokens,
-      end.usage.cache_read_tokens, end.usage.cache_write_tokens);
+      to_unix_ms(end.steps.accepted_at), to_unix_ms(end.steps.first_text_at), to_unix_ms(now), end.ending,
+      end.request_id, end.usage.input_tokens, end.usage.output_tokens, end.usage.cache_read_tokens,
+      end.usage.cache_write_tokens);
   db.run(
       "UPDATE open_turns SET attempt = attempt + 1, deaths = $1, leased = 0, worker_id = '', "
       "lease_provider = '', lease_model = '', leased_at = 0 WHERE turn_id = $2",

@@ -9,7 +9,8 @@ bool read_settled(db::Connection& db, std::int64_t bot_id, Trace& trace, TracedA
   auto rows = db.query(
       "SELECT chat_id, user_id, answered, attempt, asked_at, settled_at, delivered_at, provider, model, "
       "error_code, request_id, abandoned, worker_id, leased_at, input_tokens, output_tokens, "
-      "cache_read_tokens, cache_write_tokens FROM turns WHERE turn_id = $1 AND bot_id = $2",
+      "cache_read_tokens, cache_write_tokens, accepted_at, first_text_at, message_ids, asked_again "
+      "FROM turns WHERE turn_id = $1 AND bot_id = $2",
       trace.turn_id, bot_id);
   if (!rows.next()) return false;
   trace.chat = {rows.integer(0), 0};
@@ -23,11 +24,14 @@ bool read_settled(db::Connection& db, std::int64_t bot_id, Trace& trace, TracedA
   trace.state = trace.abandoned.empty() ? Trace::State::Delivered : Trace::State::Abandoned;
   trace.usage = {rows.integer<std::uint64_t>(14), rows.integer<std::uint64_t>(15),
                  rows.integer<std::uint64_t>(16), rows.integer<std::uint64_t>(17)};
+  trace.message_ids = read_ids(rows.view(20));
+  trace.asked_again_as = rows.integer(21);
   last = {.attempt = rows.integer<std::uint32_t>(3),
           .provider = rows.text(7),
           .model = rows.text(8),
           .worker_id = rows.text(12),
           .leased_at = from_unix_ms(rows.integer(13)),
+          .steps = {from_unix_ms(rows.integer(18)), from_unix_ms(rows.integer(19))},
           .ended_at = trace.settled_at,
           .ending = trace.error_code,
           .request_id = rows.text(10)};
@@ -69,15 +73,22 @@ bool read_open(db::Connection& db, std::int64_t bot_id, bool settled, Trace& tra
 std::vector<TracedAttempt> earlier_attempts(db::Connection& db, std::int64_t turn_id) {
   std::vector<TracedAttempt> out;
   auto rows = db.query(
-      "SELECT attempt, provider, model, worker_id, leased_at, ended_at, ending, request_id, "
-      "input_tokens, output_tokens, cache_read_tokens, cache_write_tokens FROM attempts WHERE turn_id = $1 "
-      "ORDER BY attempt",
+      "SELECT attempt, provider, model, worker_id, leased_at, accepted_at, first_text_at, ended_at, ending, "
+      "request_id, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens FROM attempts "
+      "WHERE turn_id = $1 ORDER BY attempt",
       turn_id);
   while (rows.next()) {
-    out.push_back({rows.integer<std::uint32_t>(0), rows.text(1), rows.text(2), rows.text(3),
-                   from_unix_ms(rows.integer(4)), from_unix_ms(rows.integer(5)), rows.text(6), rows.text(7),
-                   bus::Usage{rows.integer<std::uint64_t>(8), rows.integer<std::uint64_t>(9),
-                              rows.integer<std::uint64_t>(10), rows.integer<std::uint64_t>(11)}});
+    out.push_back({.attempt = rows.integer<std::uint32_t>(0),
+                   .provider = rows.text(1),
+                   .model = rows.text(2),
+                   .worker_id = rows.text(3),
+                   .leased_at = from_unix_ms(rows.integer(4)),
+                   .steps = {from_unix_ms(rows.integer(5)), from_unix_ms(rows.integer(6))},
+                   .ended_at = from_unix_ms(rows.integer(7)),
+                   .ending = rows.text(8),
+                   .request_id = rows.text(9),
+                   .usage = {rows.integer<std::uint64_t>(10), rows.integer<std::uint64_t>(11),
+                             rows.integer<std::uint64_t>(12), rows.integer<std::uint64_t>(13)}});
   }
   return out;
 }
@@ -137,6 +148,7 @@ Result<OpenTurn> retry_dead_letter(db::Connection& db, std::int64_t bot_id, std:
       "$3",
       births.turn_id, births.job_key, turn_id);
   db.run("DELETE FROM dead_letters WHERE turn_id = $1", turn_id);
+  db.run("UPDATE turns SET asked_again = $1 WHERE turn_id = $2", births.turn_id, turn_id);
   auto revived = open_turn(db, births.turn_id);
   if (!revived) return fail(no_letter(turn_id));
   return std::move(*revived);

@@ -133,9 +133,11 @@ Result<Nothing> answer_delivered(db::Connection& db, std::int64_t turn_id, const
     if (!rows.next() || rows.integer(0) == 0) return Nothing{};  // repeated: it is done
     if (rows.integer(1) == 0) return fail(Code::Rejected, turn_name(turn_id) + " is not settled");
   }
+  db.run(
+      "UPDATE turns SET delivered_at = $1, abandoned = $2, "
+      "message_ids = (SELECT message_ids FROM open_turns WHERE turn_id = $3) WHERE turn_id = $3",
+      to_unix_ms(now), abandoned, turn_id);
   db.run("DELETE FROM open_turns WHERE turn_id = $1", turn_id);
-  db.run("UPDATE turns SET delivered_at = $1, abandoned = $2 WHERE turn_id = $3", to_unix_ms(now), abandoned,
-         turn_id);
   return Nothing{};
 }
 

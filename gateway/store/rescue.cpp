@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/db/sqlite.hpp"
+#include "common/log/log.hpp"
 #include "gateway/store/schema.hpp"
 
 namespace katana::gateway {
@@ -157,6 +158,20 @@ Result<void> moved(const std::string& from, const std::string& to) {
   return {};
 }
 
+/// A copy of ours of the store `name`, or a part of one: name.before-N, name.replaced-N-wal.
+bool is_copy(std::string_view file, std::string_view name) {
+  if (!file.starts_with(name)) return false;
+  file.remove_prefix(name.size());
+  for (const std::string_view mark : {".before-", ".replaced-"}) {
+    if (!file.starts_with(mark)) continue;
+    file.remove_prefix(mark.size());
+    const std::size_t digits = std::min(file.find_first_not_of("0123456789"), file.size());
+    const std::string_view part = file.substr(digits);
+    return digits > 0 && std::find(std::begin(kParts), std::end(kParts), part) != std::end(kParts);
+  }
+  return false;
+}
+
 std::string free_name(const std::string& path) {
   for (int n = 1;; ++n) {
     std::string name = path + ".replaced-" + std::to_string(n);
@@ -220,6 +235,28 @@ Result<std::string> restore_store(const std::string& backup, const std::string& 
   }
   if (!kept.empty()) out += "\nThe one before is kept as " + kept + ".";
   return out;
+}
+
+std::uint64_t remove_old_copies(const std::string& path, Wall before) {
+  const fs::path store(path);
+  std::uint64_t removed = 0;
+  std::error_code failed;
+  for (const auto& entry :
+       fs::directory_iterator(store.has_parent_path() ? store.parent_path() : ".", failed)) {
+    struct stat file {};
+    if (!is_copy(entry.path().filename().native(), store.filename().native()) ||
+        stat(entry.path().c_str(), &file) != 0 || from_unix(file.st_mtime) >= before)
+      continue;
+    std::error_code refused;
+    if (fs::remove(entry.path(), refused)) {
+      ++removed;
+    } else {
+      log::Room{"store"}.error(
+          "{} is older than KATANA_RETENTION and can't be removed: {}; remove it by hand",
+          entry.path().string(), refused.message());
+    }
+  }
+  return removed;
 }
 
 }  // namespace katana::gateway

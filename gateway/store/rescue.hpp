@@ -6,7 +6,8 @@
 #include "common/core/clock.hpp"
 #include "common/core/result.hpp"
 
-/// A store while no gateway has it open: for `katana doctor` and `katana restore`. Blocks.
+/// Whole stores as files: one that no gateway has open, for `katana doctor` and `katana restore`, and the
+/// copies beside it. Blocks.
 namespace katana::gateway {
 
 struct StoreSummary {
@@ -24,5 +25,10 @@ Result<StoreSummary> examine_store(const std::string& path);
 /// as PATH.replaced-N. Returns what was done, in words; an error that is Rejected for the store that is there
 /// lists what would be lost.
 Result<std::string> restore_store(const std::string& backup, const std::string& path, bool replace);
+
+/// Removes what earlier migrations (PATH.before-N) and restores (PATH.replaced-N) left beside the store, as
+/// far as it was written last before `before`: it holds people's words. How many; what can't be removed is
+/// logged.
+std::uint64_t remove_old_copies(const std::string& path, Wall before);
 
 }  // namespace katana::gateway

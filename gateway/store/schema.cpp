@@ -133,7 +133,11 @@ ALTER TABLE open_turns ADD COLUMN held INTEGER NOT NULL DEFAULT 0;  -- came late
 
 ALTER TABLE turns ADD COLUMN worker_id TEXT NOT NULL DEFAULT '';    -- of the last attempt, as is the next
 ALTER TABLE turns ADD COLUMN leased_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN first_text_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE turns ADD COLUMN delivered_at INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE turns ADD COLUMN message_ids TEXT NOT NULL DEFAULT '';  -- once it is delivered
+ALTER TABLE turns ADD COLUMN asked_again INTEGER NOT NULL DEFAULT 0;  -- the turn that a dead letter became
 
 -- Attempts before a turn's last one, and how each ended.
 CREATE TABLE attempts (
@@ -144,6 +148,8 @@ CREATE TABLE attempts (
   model TEXT NOT NULL,
   worker_id TEXT NOT NULL,
   leased_at INTEGER NOT NULL,
+  accepted_at INTEGER NOT NULL,
+  first_text_at INTEGER NOT NULL,
   ended_at INTEGER NOT NULL,
   ending TEXT NOT NULL,
   request_id TEXT NOT NULL,

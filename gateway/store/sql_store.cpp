@@ -3,6 +3,7 @@
 #include "common/core/id.hpp"
 #include "common/db/migration.hpp"
 #include "common/db/sqlite.hpp"
+#include "gateway/store/rescue.hpp"
 #include "gateway/store/schema.hpp"
 
 namespace katana::gateway {
@@ -15,9 +16,10 @@ constexpr Millis kTouchEvery{60'000};
 }  // namespace
 
 SqlStore::SqlStore(loop::Loop& loop, const Clock& clock, std::unique_ptr<db::Connection> connection,
-                   std::int64_t bot_id, sql::Highest highest)
+                   std::int64_t bot_id, sql::Highest highest, std::string path)
     : clock_(clock),
       bot_id_(bot_id),
+      path_(std::move(path)),
       last_turn_(highest.turn_id),
       last_reply_(highest.reply_id),
       last_touch_(clock.mono()),
@@ -36,7 +38,7 @@ void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> don
     last_reply_ += static_cast<std::int64_t>(intake.replies.size()) + (intake.held_note ? 1 : 0);
   }
   submit<std::vector<Accepted>>(
-      [bot = bot_id_, batch = std::move(batch),
+      [this, bot = bot_id_, batch = std::move(batch),
        births = std::move(births)](db::Connection& db) -> Result<std::vector<Accepted>> {
         const std::int64_t before = batch.empty() ? 0 : batch.front().follows;
         if (before != 0 && !sql::is_stored(db, bot, before)) {
@@ -45,8 +47,10 @@ void SqlStore::accept(std::vector<Intake> batch, Done<std::vector<Accepted>> don
         }
         std::vector<Accepted> out;
         out.reserve(batch.size());
-        for (std::size_t i = 0; i < batch.size(); ++i)
+        for (std::size_t i = 0; i < batch.size(); ++i) {
+          if (batch[i].moved_from != 0) histories_.clear();
           out.push_back(sql::accept(db, bot, batch[i], births[i]));
+        }
         return out;
       },
       std::move(done));
@@ -217,8 +221,13 @@ void SqlStore::sweep(Step step, sql::Sweep from, Done<std::uint64_t> done) {
 
 void SqlStore::prune(Wall now, Seconds retention, Done<std::uint64_t> done) {
   const sql::Cutoffs before{now - retention, now - sql::kUpdateMemory, now - sql::kUsageMemory, now};
-  sweep([before](db::Connection& db, sql::Sweep at) { return sql::prune(db, before, at); }, {},
-        std::move(done));
+  sweep(
+      [path = path_, before](db::Connection& db, sql::Sweep at) {
+        const bool begins = at.stage == sql::Sweep::Stage{} && at.row == 0;
+        if (begins && !path.empty()) at.rows_changed += remove_old_copies(path, before.turns);
+        return sql::prune(db, before, at);
+      },
+      {}, std::move(done));
 }
 
 void SqlStore::forget(std::int64_t user_id, Done<std::uint64_t> done) {
@@ -283,7 +292,7 @@ Result<std::unique_ptr<Store>> open_store_on(loop::Loop& loop, const Clock& cloc
     return fail(migrated.error());
   const sql::Highest highest = sql::highest(*connection);
   if (connection->error()) return fail(*connection->error());
-  return std::make_unique<SqlStore>(loop, clock, std::move(connection), bot_id, highest);
+  return std::make_unique<SqlStore>(loop, clock, std::move(connection), bot_id, highest, copy_path);
 }
 
 Result<std::unique_ptr<Store>> open_store(loop::Loop& loop, const Clock& clock, const std::string& url,

@@ -18,9 +18,10 @@ namespace katana::gateway {
 /// completions.
 class SqlStore final : public Store {
  public:
-  /// On a database that has the schema. `highest` are the ids in use.
+  /// On a database that has the schema. `highest` are the ids in use; beside `path` stand copies of it
+  /// (empty: none do).
   SqlStore(loop::Loop& loop, const Clock& clock, std::unique_ptr<db::Connection> connection,
-           std::int64_t bot_id, sql::Highest highest);
+           std::int64_t bot_id, sql::Highest highest, std::string path);
 
   void accept(std::vector<Intake> batch, Done<std::vector<Accepted>> done) override;
   void lease(bus::JobRef job, std::string worker_id, std::string provider, std::string model, int deaths,
@@ -63,6 +64,7 @@ class SqlStore final : public Store {
 
   const Clock& clock_;
   const std::int64_t bot_id_;
+  const std::string path_;
   std::int64_t last_turn_;
   std::int64_t last_reply_;
   Mono last_touch_;
@@ -75,7 +77,7 @@ class SqlStore final : public Store {
 /// `progress` again and again meanwhile. The error says what to do, and never shows the url.
 Result<std::unique_ptr<Store>> open_store(loop::Loop& loop, const Clock& clock, const std::string& url,
                                           std::int64_t bot_id, const std::function<void()>& progress = {});
-/// The same on a connection that is open; `copy_path` is where the copy goes.
+/// The same on a connection that is open; `copy_path` is where the copies are.
 Result<std::unique_ptr<Store>> open_store_on(loop::Loop& loop, const Clock& clock,
                                              std::unique_ptr<db::Connection> connection, std::int64_t bot_id,
                                              const std::string& copy_path,

@@ -71,6 +71,7 @@ struct Intake {
   std::vector<Reply> replies{};
   std::optional<Reply> held_note{};  ///< of a held prompt: written unless one stands already
   bool release_held = false;         ///< the held turns of this conversation are to be answered now
+  std::int64_t moved_from = 0;       ///< this chat had another id before: every row follows
 };
 
 /// The conversation's standing choice of provider and model; empty: the defaults.
@@ -88,12 +89,19 @@ struct OpenedTurn {
 
 // ---- jobs ----
 
+/// How far an attempt came. Epoch: it didn't, or a gateway before this one heard of it.
+struct AttemptSteps {
+  Wall accepted_at{};    ///< its worker said that it is there
+  Wall first_text_at{};  ///< the first of the answer's text came from the worker
+};
+
 /// How an attempt ended that brought no result.
 struct AttemptEnd {
   std::string ending;        ///< why, in a few words without a user's text
   std::string request_id{};  ///< the provider's, if it came that far
   int deaths = 0;            ///< workers that died under this job by now
   bus::Usage usage{};        ///< as far as it is known; a call that was lost tells nothing
+  AttemptSteps steps{};
 };
 
 /// What a lease returns: all that the worker must be told.
@@ -114,6 +122,7 @@ struct Settlement {
   std::string error_code{};
   bus::Usage usage{};
   std::string request_id{};
+  AttemptSteps steps{};
 };
 enum class Settled { Applied, Stale };
 
@@ -194,8 +203,9 @@ struct TracedAttempt {
   std::string model;
   std::string worker_id;
   Wall leased_at{};
-  Wall ended_at{};     ///< epoch: it hasn't
-  std::string ending;  ///< empty: it runs, or it brought the result
+  AttemptSteps steps{};  ///< of one that ended
+  Wall ended_at{};       ///< epoch: it hasn't
+  std::string ending;    ///< empty: it runs, or it brought the result
   std::string request_id;
   bus::Usage usage{};  ///< of one that ended; the last one's is the trace's
 };
@@ -207,14 +217,15 @@ struct Trace {
   ChatKey chat{};  ///< without its thread once it is delivered
   std::int64_t user_id = 0;
   State state = State::Queued;
-  bool dead = false;  ///< among the dead letters now
+  bool dead = false;                ///< among the dead letters now
+  std::int64_t asked_again_as = 0;  ///< the turn that a dead letter became; 0: none
   Wall asked_at{};
   Wall settled_at{};
   Wall delivered_at{};
   bool answered = false;
   std::string error_code;
   std::string abandoned;
-  std::vector<std::int64_t> message_ids;  ///< of the answer's parts, while it isn't delivered
+  std::vector<std::int64_t> message_ids;  ///< at Telegram, of the answer's parts; 0: not known
   std::vector<TracedAttempt> attempts;    ///< oldest first
   bus::Usage usage;                       ///< of the last attempt
 };
@@ -303,8 +314,8 @@ class Store {
   virtual void drop_dead_letter(std::int64_t turn_id, Done<Nothing> done) = 0;
 
   // housekeeping
-  /// Deletes conversations older than `retention`, update ids older than 48 h; returns rows deleted. Small
-  /// steps.
+  /// Deletes conversations older than `retention`, copies of the store that are, and update ids older than
+  /// 48 h; returns rows and copies deleted. Small steps.
   virtual void prune(Wall now, Seconds retention, Done<std::uint64_t> done) = 0;
   /// What was used since the hour that holds `since`, by everybody or by one user.
   virtual void usage(Wall since, std::optional<std::int64_t> user_id, Done<UsageSum> done) = 0;

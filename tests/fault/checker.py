@@ -1,4 +1,5 @@
-"""Judges what people saw (every question answered once, in order, in its own chat), and the pace of the bot's calls.
+"""Judges what people saw (every question answered once, in order, in its own chat), the store that is left, and the pace
+of the bot's calls.
 
 A question carries a marker that its whole answer ends with, and nothing else does. A history is what each chat shows in
 the end, with every version that a message ever had; so an answer that stood twice, if only for a moment, is seen.
@@ -11,6 +12,7 @@ import collections
 import dataclasses
 import json
 import re
+import sqlite3
 
 
 PLACEHOLDER = "…"
@@ -22,6 +24,7 @@ class Question:
     chat: int
     marker: str
     parts: int = 1  # messages that its answer takes; the last one has the marker
+    text: str = ""  # of the whole answer, spaces and line breaks apart; empty: whatever has the marker
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,12 +47,13 @@ class Verdict:
     disordered: list = dataclasses.field(default_factory=list) # pairs of questions, answered in the other order
     misplaced: list = dataclasses.field(default_factory=list)  # questions answered in another chat
     fragments: list = dataclasses.field(default_factory=list)  # messages that stand with a part of an answer
+    altered: list = dataclasses.field(default_factory=list)    # questions whose answer isn't what the model said
     strays: list = dataclasses.field(default_factory=list)     # placeholders that stand
 
     @property
     def sins(self):
         """What must never be. A stray placeholder may, one for a kill."""
-        return {name: getattr(self, name) for name in ("lost", "doubled", "disordered", "misplaced", "fragments")
+        return {name: getattr(self, name) for name in ("lost", "doubled", "disordered", "misplaced", "fragments", "altered")
                 if getattr(self, name)}
 
 
@@ -106,12 +110,18 @@ def judge(questions, messages):
             if answers[first].message_id > answers[second].message_id:
                 verdict.disordered.append((first, second))
     useful = set(answers.values())
+    parts = {question: [message] for question, message in answers.items()}
     for question, last in ((q, m) for q, m in answers.items() if q.parts > 1):
         before = sorted((m for m in messages if m.chat == question.chat and m.message_id < last.message_id and m.text
                          and m.text != PLACEHOLDER and not m.markers()), key=lambda m: -m.message_id)
         useful |= set(before[:question.parts - 1])
+        parts[question] = [*reversed(before[:question.parts - 1]), last]
         if len(before) < question.parts - 1:
             verdict.lost.append(question)
+    for question, its in parts.items():
+        said = " ".join(m.text for m in its).split()
+        if question.text and question not in verdict.lost and said != question.text.split():
+            verdict.altered.append(question)
     for message in messages:
         if message.text is None or message in useful:
             continue
@@ -120,6 +130,46 @@ def judge(questions, messages):
         elif not message.markers():  # else it was judged above
             verdict.fragments.append(message)
     return verdict
+
+
+# ---- the store ----
+
+
+def judge_store(path, questions):
+    """What is wrong in a gateway's store once these were answered, and nothing else was asked. The gateway has stopped: it
+    lets nobody else in. A dead letter is a question without its answer, whatever its user was told."""
+    database = sqlite3.connect(path)
+    try:
+        whole = database.execute("PRAGMA integrity_check").fetchone()[0]
+        if whole != "ok":
+            return [f"damaged: {whole}"]
+
+        def number(sql):
+            return database.execute("SELECT " + sql).fetchone()[0]
+        wrong = [f"{number('count(*) FROM ' + table)} rows are left in {table}" for table in ("open_turns", "replies")
+                 if number("count(*) FROM " + table)]
+        answers = [text for text, in database.execute("SELECT answer FROM turns WHERE answered = 1")]
+        told = collections.Counter(marker for text in answers for marker in MARKER.findall(text))
+        for question in questions:
+            if told[question.marker] != 1:
+                wrong.append(f"{question.marker} has {told[question.marker]} answers")
+        if len(answers) != len(questions):
+            wrong.append(f"{len(answers)} turns are answered, of {len(questions)} questions")
+        if letters := number("count(*) FROM dead_letters"):
+            wrong.append(f"{letters} dead letters")
+        if abandoned := number("count(*) FROM turns WHERE abandoned <> ''"):
+            wrong.append(f"{abandoned} answers were given up")
+        # Each attempt was booked once, and what became of it is known.
+        attempts = number("coalesce(sum(attempt), 0) FROM turns")
+        if (kept := number("(SELECT count(*) FROM attempts) + (SELECT count(*) FROM turns)")) != attempts:
+            wrong.append(f"{kept} attempts are kept, of {attempts}")
+        if (booked := number("coalesce(sum(calls), 0) FROM usage")) != attempts:
+            wrong.append(f"{booked} calls are booked, of {attempts} attempts")
+        return wrong
+    except sqlite3.DatabaseError as error:
+        return [f"damaged: {error}"]
+    finally:
+        database.close()
 
 
 # ---- the pace ----

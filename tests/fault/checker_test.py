@@ -1,8 +1,11 @@
 """The checker finds each sin in a history that has it, and nothing in one that has none."""
 
+import pathlib
+import sqlite3
+import tempfile
 import unittest
 
-from checker import Breach, Call, Message, Question, calls_of, judge, judge_pace
+from checker import Breach, Call, Message, Question, calls_of, judge, judge_pace, judge_store
 
 A, B, C = Question(1, "A!"), Question(1, "B!"), Question(2, "C!")
 GOOD = [Message(1, 10, "so A!", ("…",)), Message(1, 12, "so B!", ("…", "so")), Message(2, 10, "so C!")]
@@ -55,10 +58,65 @@ class Checker(unittest.TestCase):
         self.assertEqual(self.judge([GOOD[0], GOOD[1], Message(1, 14, "so C!")]).sins, {"lost": [C], "misplaced": [C]})
         self.assertEqual(self.judge([*GOOD, Message(3, 1, "so C!")]).sins, {"misplaced": [C]})
 
+    def test_an_answer_that_is_not_what_the_model_said(self):
+        short = Question(6, "S!", text="one two S!")
+        self.assertEqual(judge([short], [Message(6, 1, "one\ntwo S!")]).sins, {}, "line breaks apart")
+        self.assertEqual(judge([short], [Message(6, 1, "one one two S!")]).sins, {"altered": [short]})
+        self.assertEqual(judge([short], [Message(6, 1, "two S!")]).sins, {"altered": [short]})
+        long = Question(5, "L!", 3, "first second third L!")
+        parts = [Message(5, 4, "first"), Message(5, 7, "second"), Message(5, 8, "third L!")]
+        self.assertEqual(judge([long], parts).sins, {})
+        swapped = [Message(5, 4, "second"), Message(5, 7, "first"), parts[2]]
+        self.assertEqual(judge([long], swapped).sins, {"altered": [long]})
+
     def test_a_stray_placeholder(self):
         verdict = self.judge([*GOOD, Message(2, 8, "…")])
         self.assertEqual(verdict.sins, {})
         self.assertEqual([m.message_id for m in verdict.strays], [8])
+
+
+class Store(unittest.TestCase):
+    """Three questions; B was given to a second worker. Only the columns that are judged."""
+
+    GOOD = """
+        CREATE TABLE open_turns (turn_id); CREATE TABLE replies (reply_id); CREATE TABLE dead_letters (turn_id);
+        CREATE TABLE turns (turn_id INTEGER PRIMARY KEY, answered, attempt, abandoned, answer);
+        CREATE TABLE attempts (turn_id, attempt); CREATE TABLE usage (hour, calls);
+        INSERT INTO turns VALUES (1, 1, 1, '', 'so A!'), (2, 1, 2, '', 'so B!'), (3, 1, 1, '', 'so C!');
+        INSERT INTO attempts VALUES (2, 1);
+        INSERT INTO usage VALUES (100, 3), (101, 1)"""
+
+    def wrong(self, *changes):
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="katana-"))) / "k.db"
+        database = sqlite3.connect(path)
+        database.executescript(";".join((self.GOOD, *changes)))
+        database.close()
+        return judge_store(path, [A, B, C])
+
+    def test_a_good_store(self):
+        self.assertEqual(self.wrong(), [])
+
+    def test_each_sin(self):
+        for change, told in (
+                ("INSERT INTO open_turns VALUES (3)", "rows are left in open_turns"),
+                ("INSERT INTO replies VALUES (1)", "rows are left in replies"),
+                ("DELETE FROM turns WHERE turn_id = 3; UPDATE usage SET calls = 2 WHERE hour = 100", "C! has 0 answers"),
+                ("INSERT INTO turns VALUES (4, 1, 1, '', 'so C!'); UPDATE usage SET calls = 4 WHERE hour = 100", "C! has 2 answers"),
+                ("INSERT INTO turns VALUES (4, 1, 1, '', '?'); UPDATE usage SET calls = 4 WHERE hour = 100", "4 turns are answered"),
+                ("UPDATE turns SET answered = 0 WHERE turn_id = 3", "C! has 0 answers"),
+                ("INSERT INTO dead_letters VALUES (3)", "1 dead letters"),
+                ("UPDATE turns SET abandoned = 'blocked' WHERE turn_id = 3", "1 answers were given up"),
+                ("DELETE FROM attempts", "3 attempts are kept, of 4"),
+                ("INSERT INTO attempts VALUES (2, 1)", "5 attempts are kept, of 4"),
+                ("UPDATE usage SET calls = 4 WHERE hour = 100", "5 calls are booked, of 4"),
+                ("UPDATE usage SET calls = 2 WHERE hour = 100", "3 calls are booked, of 4")):
+            with self.subTest(change):
+                self.assertIn(told, " ".join(self.wrong(change)))
+
+    def test_a_damaged_one(self):
+        path = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory(prefix="katana-"))) / "k.db"
+        path.write_bytes(b"SQLite format 3\0" + b"x" * 8192)
+        self.assertIn("damaged", judge_store(path, [])[0])
 
 
 def steady(count, every, chat=lambda i: i + 1, begin=100.0):

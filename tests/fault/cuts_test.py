@@ -1,4 +1,4 @@
-"""A worker whose connection to the gateway is held up, one way or both, reset, or torn to single bytes.
+"""A worker whose connection to the gateway is held up or swallowed, one way or both, reset, slow, or torn to single bytes.
 
 KATANA_TIMES=judge (tests/fault/run.sh, where nothing else runs) also judges how soon a cut is noticed and healed.
 """
@@ -111,6 +111,22 @@ class Cuts(Case):
         self.heal()
         self.assert_converges()
 
+    def test_swallowed_towards_the_gateway(self):
+        self.ask()
+        self.wait_begun()
+        self.proxy.black_hole(UP)
+        eventually("the gateway misses it", lambda: self.workers() == 0)
+        self.heal()
+        self.assert_converges()
+
+    def test_swallowed_towards_the_worker(self):
+        self.ask()
+        self.wait_begun()
+        self.proxy.black_hole(DOWN)
+        eventually("it misses the gateway", lambda: "connecting anew" in self.worker.log())
+        self.heal()
+        self.assert_converges()
+
     def test_reset_again_and_again(self):
         self.ask()
         self.wait_begun()
@@ -131,6 +147,18 @@ class Cuts(Case):
             self.proxy.heal()
             eventually("it is given the jobs again", lambda: self.jobs_begun() == (again + 2) * len(CHATS))
         self.assert_converges()
+
+    def test_late_by_a_second_each_way(self):
+        self.proxy.slow(up=1, down=1)
+        self.ask("tokens=6 token_ms=5")
+        self.assert_converges()
+        self.assertEqual(len(self.sandbox.record(call="messages")), len(self.asked), "slow isn't gone")
+
+    def test_at_1_kb_a_second(self):
+        self.proxy.limit(1024)
+        self.ask("tokens=30 token_ms=5")
+        self.assert_converges()
+        self.assertEqual(len(self.sandbox.record(call="messages")), len(self.asked), "slow isn't gone")
 
     def test_single_bytes(self):
         self.proxy.cut_to(1)

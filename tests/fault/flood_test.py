@@ -22,6 +22,7 @@ RETRY_AFTER = 37 if FULL else 10
 CHATS = 10_000 if FULL else 240
 GROUPS = 200 if FULL else 2
 GROUP_QUESTIONS = 12  # each two calls at least: more than a group's minute holds
+PATIENCE = 60 + LIMIT  # seconds without an answer: a group's minute, and what anything may take
 MOST_MEMORY = 64 + CHATS // 100  # MB: of the gateway, with 10 KB a chat that waits
 BOT = int(USERS_TOKEN.split(":")[0])
 AT_ONCE = "tokens=2 token_ms=0 first_ms=0"
@@ -135,6 +136,7 @@ class Lost(Flood):
         for question in self.asked:
             self.await_answer(question, 2 * LIMIT)
         eventually("all is delivered", lambda: self.d.metric('katana_answers_total{outcome="delivered"}') == len(chats))
+        self.assertEqual(json.loads(self.sandbox.get("stats"))["faults_waiting"], 0, "each was met")
         self.assertEqual(judge_pace(self.calls()), [])
         for chat in chats:
             shown = self.sandbox.texts(chat)
@@ -165,11 +167,11 @@ class Burst(Flood):
                 self.answered.add(text[text.rindex("END-"):])
 
     def await_answers(self, count):
-        progress, patience = 0, time.monotonic() + LIMIT
+        progress, patience = 0, time.monotonic() + PATIENCE
         while len(self.answered) < count:
             self.read_record()
             if len(self.answered) > progress:
-                progress, patience = len(self.answered), time.monotonic() + LIMIT
+                progress, patience = len(self.answered), time.monotonic() + PATIENCE
             self.assertLess(time.monotonic(), patience, f"stuck at {progress} of {count}")
             time.sleep(0.2)
 

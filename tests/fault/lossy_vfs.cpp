@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -25,6 +27,7 @@ struct Change {
 struct Shadow {
   std::string forced;
   bool entry_forced = false;  ///< its name is in the directory for good
+  bool deleted = false;       ///< its name may still be in the directory
   std::vector<Change> pending;
   std::uint64_t syncs = 0;
 };
@@ -83,6 +86,8 @@ struct LossyDisk::State {
       for (const Change& change : file.pending)
         apply(file.forced, change);
       file.pending.clear();
+      // A file system with a journal keeps the order of its names: what was deleted before is gone for good.
+      std::erase_if(files, [](const auto& known) { return known.second.deleted; });
     }
     on_write();
   }
@@ -149,6 +154,15 @@ sqlite3_io_methods make_methods() {
   return m;
 }
 
+/// A file that was there before this disk was made: all of it is forced.
+Shadow on_disk(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  Shadow file;
+  file.forced.assign(std::istreambuf_iterator<char>(in), {});
+  file.entry_forced = !file.forced.empty();
+  return file;
+}
+
 int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags) {
   static const sqlite3_io_methods methods = make_methods();
   File& f = of(file);
@@ -158,14 +172,20 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
   f.base.pMethods = &methods;
   f.path = new std::string(name == nullptr ? "" : name);
   const std::lock_guard guard(disk->lock);
-  disk->files.try_emplace(*f.path);
+  const auto [known, added] = disk->files.try_emplace(*f.path);
+  if (known->second.deleted) known->second = {};
+  if (added && name != nullptr) known->second = on_disk(*f.path);
   return SQLITE_OK;
 }
 
 int delete_file(sqlite3_vfs*, const char* name, int sync_directory) {
   const int code = disk->real->xDelete(disk->real, name, sync_directory);
   const std::lock_guard guard(disk->lock);
-  disk->files.erase(name);
+  if (sync_directory != 0) {
+    disk->files.erase(name);
+  } else if (const auto known = disk->files.find(name); known != disk->files.end()) {
+    known->second.deleted = true;
+  }
   return code;
 }
 
@@ -197,7 +217,7 @@ LossyDisk::Files LossyDisk::image(std::mt19937_64& random) {
   // Nothing of what wasn't forced, all of it, or any part.
   const double chance = std::vector{0.0, 0.1, 0.5, 0.9, 1.0}[random() % 5];
   for (const auto& [path, file] : state_->files) {
-    if (path.empty() || (!file.entry_forced && random() % 2 == 0)) continue;
+    if (path.empty() || ((!file.entry_forced || file.deleted) && random() % 2 == 0)) continue;
     std::string content = file.forced;
     for (const Change& change : file.pending)
       apply_some(content, change, chance, random);

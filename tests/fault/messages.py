@@ -7,12 +7,15 @@ import collections
 import struct
 import threading
 
+from proxy import DOWN, UP
+
 GREETING = 64
 MORE, LONG, COMMAND = 1, 2, 4  # flags of a ZMTP frame
 VARINT, BYTES = 0, 2           # wire types of protobuf
 # The Envelope's `body` in proto/katana/v1/job.proto; messages_test holds the two together.
 KINDS = {10: "Hello", 11: "Beat", 12: "Credit", 13: "Accept", 14: "Chunk", 15: "JobResult", 16: "JobFailed", 17: "BlobGet",
          18: "Goodbye", 30: "Welcome", 31: "Job", 32: "Cancel", 33: "Committed", 34: "BlobPart"}
+ENDS = ("JobResult", "JobFailed")
 FAULTS = ("drop", "delay", "double", "swap")
 
 
@@ -40,13 +43,14 @@ def kind_of(body):
 
 
 class Messages:
-    """What shall befall whom. `passed` counts all messages by (way, kind); `met` those that a fault befell."""
+    """What shall befall whom. `passed` counts all messages by (way, kind); `met` those that a fault befell; `most_jobs` is
+    how many jobs ever stood at the worker at once: handed over, and no result of theirs on its way back."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.plan = None
         self.passed = collections.Counter()
-        self.met = 0
+        self.met = self.most_jobs = 0
 
     def befall(self, way, kind, fault, count=1, every=1, seconds=4.0):
         """`fault` for each `every`th message of that kind and way, `count` of them at most."""
@@ -62,6 +66,7 @@ class Messages:
         """(fault or None, seconds) of a message that passes now."""
         with self.lock:
             self.passed[way, kind] += 1
+            self.most_jobs = max(self.most_jobs, self.passed[DOWN, "Job"] - sum(self.passed[UP, k] for k in ENDS))
             if self.plan is None or self.plan[:2] != [way, kind] or self.met >= self.plan[3]:
                 return None, 0
             self.seen += 1

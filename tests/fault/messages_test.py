@@ -4,7 +4,7 @@
 
 Lanes run side by side, each a deployment of its own that goes through its kinds. `--full` does everything thrice: to one
 message, to several, and with a delay beyond every limit of the protocol. BlobGet and BlobPart aren't here: no room sends
-attachments yet; `unit_workers` covers their repeats.
+attachments yet; `unit_workers` (BlobsUnderFire) has them meet each fate.
 """
 
 import concurrent.futures
@@ -17,9 +17,10 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 from checker import Message, Question, judge  # noqa: E402
-from harness import Deployment, eventually  # noqa: E402
+from harness import Case, Deployment, eventually  # noqa: E402
 from messages import FAULTS, KINDS, Messages  # noqa: E402
 from proxy import DOWN, UP, Proxy  # noqa: E402
+from watching import in_chat, in_mail, told, wait_up  # noqa: E402
 
 PROTO = pathlib.Path(__file__).resolve().parents[2] / "proto/katana/v1/job.proto"
 CHATS = 3
@@ -184,6 +185,38 @@ class EveryMessage(unittest.TestCase):
             self.assertEqual(errors, [], "\n".join(errors))
         for kind, way, fault, count, again in (row for o in outcomes for row in o.result()):
             print(f"{kind:10} {way:5} {fault:7} × {count}   asked again: {again}")
+
+
+class Heartbeats(Case):
+    """What befalls a heartbeat on its way to the watchdog wakes nobody, unless it is all of them for seconds."""
+
+    settings = {"OPENAI_BASE_URL": None, "OPENAI_API_KEY": None, "OPENAI_API": None}
+    BEAT = "?"  # it has no Envelope: the only message on that way
+
+    def test_each_fate(self):
+        run = self.d.directory / "run"
+        for directory in (self.d.directory / "state", run):
+            directory.mkdir(mode=0o700)
+        self.d.start("katana-watchdog")
+        eventually("the watchdog listens", (run / "watch.ipc").exists)
+        beats = Messages()
+        proxy = Proxy(run / "watch-proxy.ipc", run / "watch.ipc", beats)
+        self.addCleanup(proxy.close)
+        self.d.start("katana-gateway")
+        self.d.start("katana-claude", name="claude-1", KATANA_WATCH=f"ipc://{run}/watch-proxy.ipc",
+                     KATANA_INSTANCE="claude-1")
+        wait_up(self.d, ("gateway", "claude-1"))
+        for fault in FAULTS:
+            beats.befall(UP, self.BEAT, fault, count=4, every=2, seconds=1)
+            eventually(f"four met {fault}", lambda: beats.met == 4)
+            before = beats.passed[UP, self.BEAT]
+            eventually("more of them passed", lambda: beats.passed[UP, self.BEAT] > before + 2)
+            self.assertTrue(self.d.pid_of("claude-1"), f"it is up after {fault}")
+        self.assertEqual((in_chat(self.d), in_mail(self.d)), ([], []))
+        self.d.ask("[[tokens=2 token_ms=0 end=YES!]]", "YES!")
+        beats.befall(UP, self.BEAT, "drop", count=12)
+        told(self.d, "claude-1", "no heartbeat for")
+        told(self.d, "RESOLVED", "claude-1")
 
 
 def load_tests(loader, tests, pattern):

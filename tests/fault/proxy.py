@@ -76,7 +76,7 @@ class Proxy:
         self.reader = reader    # makes what reads a flow, given its way: `read(bytes)` and `end()` give [(delay, bytes)]
         self.flows = []
         self.held = set()       # directions in which nothing moves; new connections are held too
-        self.swallows = False   # whatever comes is thrown away
+        self.swallowing = set()  # directions in which whatever comes is thrown away
         self.slice = BUFFER     # bytes that go on at a time
         self.delay = {UP: 0.0, DOWN: 0.0}
         self.rate = None        # bytes a second, of each direction of each connection
@@ -96,16 +96,17 @@ class Proxy:
         """A cut that heals: nothing moves that way, nothing is lost."""
         self._change(lambda: self.held.update(ways))
 
-    def black_hole(self):
-        """Connections are taken, their bytes thrown away, and nothing comes back. They end when it heals."""
-        self._change(lambda: setattr(self, "swallows", True))
+    def black_hole(self, *ways):
+        """Connections are taken, and their bytes thrown away; without `ways`, both ways. They end when it heals."""
+        self._change(lambda: self.swallowing.update(ways or (UP, DOWN)))
 
     def heal(self):
         def change():
-            if self.swallows:
+            if self.swallowing:
                 self._end_all()
-            self.swallows, self.slice, self.rate, self.delay = False, BUFFER, None, {UP: 0.0, DOWN: 0.0}
+            self.slice, self.rate, self.delay = BUFFER, None, {UP: 0.0, DOWN: 0.0}
             self.held.clear()
+            self.swallowing.clear()
         self._change(change)
 
     def cut_to(self, size):
@@ -152,11 +153,11 @@ class Proxy:
             if flow in self.flows:
                 self._end(flow)
 
-    def _end(self, flow):
+    def _end(self, flow, reset=True):
         for other in [f for f in self.flows if {f.source, f.sink} == {flow.source, flow.sink}]:
             self.flows.remove(other)
         for end in (flow.source, flow.sink):
-            if end.family == socket.AF_INET:
+            if reset and end.family == socket.AF_INET:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             end.close()
 
@@ -177,7 +178,7 @@ class Proxy:
 
     def _read(self, flow, now):
         data = flow.source.recv(BUFFER)
-        if self.swallows:
+        if flow.way in self.swallowing:
             self.swallowed += len(data)
             flow.ended = not data
             return
@@ -207,7 +208,7 @@ class Proxy:
         flow.done = True
         both = [f for f in self.flows if {f.source, f.sink} == {flow.source, flow.sink}]
         if all(f.done for f in both):
-            return self._end(flow)
+            return self._end(flow, reset=False)  # what is still on its way arrives
         flow.sink.shutdown(socket.SHUT_WR)
 
     def _move(self, flow, events, now):
@@ -218,7 +219,7 @@ class Proxy:
                 return
             if events.get(flow.sink, 0) & (select.POLLOUT | select.POLLHUP | select.POLLERR) and self._writes(flow, now):
                 self._write(flow, now)
-            if flow.ended and not flow.done and not flow.pieces and not flow.begun and not self.swallows:
+            if flow.ended and not flow.done and not flow.pieces and not flow.begun and flow.way not in self.swallowing:
                 self._finish(flow)
         except BlockingIOError:
             pass
@@ -230,7 +231,7 @@ class Proxy:
 
     def _writes(self, flow, now):
         due = flow.next_at()
-        return due is not None and due <= now and flow.way not in self.held and not self.swallows
+        return due is not None and due <= now and flow.way not in self.held | self.swallowing
 
     def _wait(self):
         """(socket -> events) as soon as there are any, or something is due."""

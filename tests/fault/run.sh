@@ -2,7 +2,7 @@
 # Kills gateways and workers at every named step while people ask, and judges what they saw; cuts the store's power and
 # the ways between processes, fills the disk, and has a crowd ask at once: at Telegram's real pace, and a slow worker.
 #
-#   tests/fault/run.sh           320 deaths, 1,000 losses of power, a crowd of 240: a few minutes
+#   tests/fault/run.sh           344 deaths, 1,000 losses of power, a crowd of 240: a few minutes
 #   tests/fault/run.sh --full    10,000 of each
 set -euo pipefail
 unset CDPATH
@@ -10,8 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/lib.sh
 
 case ${1:-} in
-  '') kills=(gateway:200 worker:80 both:20 frozen:20) losses=1000 flood='' outage=5 freeze=8 ;;
-  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) losses=10000 flood=full outage=30 freeze=30 ;;
+  '') kills=(gateway:200 worker:80 both:20 frozen:20) limited=24 losses=1000 flood='' outage=5 freeze=8 ;;
+  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) limited=300 losses=10000 flood=full outage=30 freeze=30 ;;
   --help|-h) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
 esac
@@ -23,6 +23,9 @@ for victims in "${kills[@]}"; do
   say "== ${victims%:*}"
   python3 tests/fault/kills.py --victims "${victims%:*}" --kills "${victims#*:}" --fields 16 --freeze "$freeze"
 done
+say "== gateway, with Telegram's limits"
+python3 tests/fault/kills.py --victims gateway --limits --kills "$limited" --fields 12
+python3 tests/fault/freeze_test.py
 say "== losses of power"
 KATANA_LOSSES=$losses build-fault/bin/fault_power_loss --gtest_brief=1
 say "== cuts of the ways, and every message of the bus"

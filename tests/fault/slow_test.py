@@ -1,5 +1,5 @@
-"""A worker that is slow, with far more jobs than it takes at once: it never gets more than it granted, and what waits costs
-little memory.
+"""A worker that is slow, with far more jobs than it takes at once: it never gets more than it granted, counted on the bus,
+and what waits costs little memory.
 
 KATANA_FLOOD=full asks 10,000 questions, as tests/fault/run.sh --full does.
 """
@@ -12,7 +12,9 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 from checker import Question, Reader, history, judge  # noqa: E402
-from harness import LIMIT, Case, main  # noqa: E402
+from harness import LIMIT, Case, eventually, main  # noqa: E402
+from messages import Messages  # noqa: E402
+from proxy import Proxy  # noqa: E402
 
 FULL = os.environ.get("KATANA_FLOOD") == "full"
 QUESTIONS = 10_000 if FULL else 1_000
@@ -27,8 +29,16 @@ class Slow(Case):
                 "KATANA_WORKER_JOBS": CREDIT}
 
     def test_more_jobs_than_it_takes(self):
-        gateway = self.d.serve("claude")
-        worker = self.d.processes[-1]
+        run = self.d.directory / "run"
+        for directory in (self.d.directory / "state", run):
+            directory.mkdir(mode=0o700)
+        gateway = self.d.start("katana-gateway")
+        eventually("the gateway listens", (run / "jobs.ipc").exists)
+        bus = Messages()
+        proxy = Proxy(run / "proxy.ipc", run / "jobs.ipc", bus)
+        self.addCleanup(proxy.close)
+        worker = self.d.start("katana-claude", KATANA_BUS=f"ipc://{run}/proxy.ipc")
+        self.d.wait_ready(("claude",))
         reader = Reader(self.sandbox, lambda row: row["call"] == "messages" and row["outcome"] == "waiting")
         calls, asked = [], []  # (begun, ended) at the provider, in nanoseconds
 
@@ -57,6 +67,8 @@ class Slow(Case):
         at_once = most_at_once(calls)
         self.assertLessEqual(at_once, CREDIT)
         self.assertGreater(at_once, CREDIT // 2, "it was kept busy")
+        self.assertLessEqual(bus.most_jobs, CREDIT, "nor was it ever handed more")
+        self.assertGreater(waiting, 2 * CREDIT, "many had to wait")
         self.assertLess(gateway.peak(), GATEWAY_MEMORY)
         self.assertLess(worker.peak(), WORKER_MEMORY)
         verdict = judge(asked, history(self.sandbox, [q.chat for q in asked]))

@@ -44,7 +44,8 @@ class Running(Case):
         self.assertNotIn("BROKEN", out)
         for words in ("ok      settings", "ok      gateway: runs and answers", "ok      watchdog: runs and answers",
                       "ok      users' bot: @", "ok      alert bot: @", "ok      claude: key tes...key works",
-                      "ok      openai: key tes...key works", "ok      OK: the heartbeat is fresh"):
+                      "ok      openai: key tes...key works", "ok      claude: model claude-", "ok      openai: model gpt-",
+                      "ok      clock: as claude's", "ok      OK: the heartbeat is fresh"):
             self.assertIn(words, out)
         for secret in (USERS_TOKEN, ALERT_TOKEN, *KEYS):
             self.assertNotIn(secret, out)
@@ -82,6 +83,18 @@ class Running(Case):
         for name in ("TELEGRAM_ALERT_BOT_TOKEN", "TELEGRAM_ALERT_CHAT_ID", "ALERT_EMAIL_TO"):
             self.d.set(**{name: None})
         self.assertIn("nobody will be told", self.d.command("doctor")[1])
+
+    def test_doctor_knows_a_model_that_is_not_served_and_a_wrong_clock(self):
+        table = self.d.directory / "models.toml"
+        table.write_text('[[model]]\nid = "claude-of-yesteryear"\nprovider = "claude"\n'
+                         '[[model]]\nid = "gpt-of-yesteryear"\nprovider = "openai"\n')
+        self.d.set(KATANA_MODELS=table, KATANA_CLAUDE_MODEL="claude-of-yesteryear")
+        self.sandbox.post("switch", clock_ahead=3600)
+        status, out, _ = self.d.command("doctor")
+        self.assertEqual(status, 1)
+        self.assertRegex(out, r"BROKEN  claude: model claude-of-yesteryear isn't among the \d+ that .* set KATANA_CLAUDE_MODEL\n")
+        self.assertIn("warn    openai: model gpt-of-yesteryear is offered by /model, and isn't", out)
+        self.assertRegex(out, r"BROKEN  clock: (3599|3600) s behind claude's; ")
 
     def test_settings_are_checked_all_at_once(self):
         self.assertEqual(self.d.command("check-config"), (0, "The settings are good.\n", ""))

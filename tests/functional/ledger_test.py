@@ -49,6 +49,7 @@ class DeadLetters(Case):
         self.assertEqual(status, 0, text)
         self.sandbox.wait_text("OVER")
         self.assertIn("no dead letters", self.d.command("dead-letters")[1])
+        self.assertRegex(self.d.command("trace", job)[1], r"; asked again as \d+\n")
         told(self.d, "RESOLVED", "dead letters")
         self.assertEqual(self.d.command("dead-letters", "--retry", number)[0], 1, "once")
         self.assertEqual(self.d.command("dead-letters", "--drop", "12345678")[0], 1)
@@ -64,7 +65,9 @@ class DeadLetters(Case):
         status, trace, _ = self.d.command("trace", "1")
         self.assertEqual(status, 0)
         self.assertRegex(trace, r"^Question 1: delivered\n")
-        self.assertRegex(trace, r"request id \S+")
+        self.assertRegex(trace, r"attempt 1 .* leased .*, accepted .*, first text .*, ended .*, request id \S+")
+        message = self.sandbox.messages()[-1]["message_id"]
+        self.assertRegex(trace, rf"messages +{message}\n")
         self.assertRegex(trace, r"used +70 tokens in .*, 3 out; 0\.000255 USD")
         self.assertNotIn("private", trace)
         prices.write_text(prices.read_text().replace("3.0", "6.0"))

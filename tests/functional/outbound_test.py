@@ -201,9 +201,25 @@ class Refusals(Shown):
         self.sandbox.say("Where are you?", chat=old, user=USER, type="group", reply_to=mine["message_id"])
         eventually("the placeholder", lambda: len(self.sandbox.messages(old)) > 1)
         self.sandbox.post("chat", chat=new, type="supergroup", title="New")
-        self.sandbox.post("chat", chat=old, migrated_to=new)
+        self.sandbox.post("chat", chat=old, migrated_to=new, announced=False)  # only the next call's refusal tells
         self.sandbox.wait_text("THE-END", chat=new)
         self.assertEqual(sum("THE-END" in t for t in self.sandbox.texts(new)), 1)
+
+    def test_a_supergroup_remembers_what_its_group_said(self):
+        self.d.serve("claude")
+        old, new = -778, -100778
+        self.sandbox.post("chat", chat=old, type="group", title="Old")
+        self.sandbox.say("/start", chat=old, user=USER, type="group")
+        mine = eventually("a welcome", lambda: self.sandbox.messages(old))[0]
+        self.sandbox.say("[[tokens=2 token_ms=0 end=FIRST!]] my cat is Tom", chat=old, user=USER, reply_to=mine["message_id"])
+        self.sandbox.wait_text("FIRST!", chat=old)
+        self.sandbox.post("chat", chat=old, migrated_to=new)
+        self.sandbox.say("/start", chat=new, user=USER)
+        mine = eventually("a welcome", lambda: self.sandbox.messages(new))[0]
+        self.sandbox.say("[[tokens=2 token_ms=0 end=SECOND!]] who?", chat=new, user=USER, reply_to=mine["message_id"])
+        self.sandbox.wait_text("SECOND!", chat=new)
+        self.assertIn("my cat is Tom", str(self.sandbox.record(call="messages")[-1]["body"]["messages"]))
+        self.assertEqual([t for t in self.sandbox.texts(new) if "understand" in t], [], "the service messages aren't answered")
 
 
 class Pace(Shown):

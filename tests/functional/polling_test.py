@@ -145,6 +145,11 @@ class Polling(Polled):
         self.assertEqual(self.d.health()[0], 200)
         self.assertIn("Polling started", gateway.log())
 
+    def test_the_menu_of_commands_is_set_though_telegram_fails_at_first(self):
+        self.sandbox.fault(method="setMyCommands", kind="status", status=502, count=2)
+        self.serve()
+        eventually("it is set", lambda: [r["status"] for r in self.sandbox.record(call="setMyCommands")] == [502, 502, 200])
+
     def test_unknown_kinds_are_skipped_and_counted(self):
         self.sandbox.post("update", kind="poll", payload={"id": "1"})  # before anybody said which kinds are wanted
         self.serve()
@@ -167,6 +172,12 @@ class Polling(Polled):
         self.sandbox.wait_text("Once.")
         self.sandbox.post("update", kind="message", payload=self.message(9001, "Say it once"), update_id=5_000)
         eventually("the replay is seen as one", lambda: self.d.metric("katana_updates_duplicate_total") == 1)
+        gateway = next(p for p in self.d.processes if p.name == "katana-gateway")
+        self.assertEqual(gateway.stop(), 0)
+        self.d.start("katana-gateway")
+        self.d.wait_ready(("claude",))
+        self.sandbox.post("update", kind="message", payload=self.message(9001, "Say it once"), update_id=5_000)
+        eventually("after a restart, too", lambda: self.d.metric("katana_updates_duplicate_total") == 1)
         self.sandbox.script(answer="Lower is fine.", match="Lower")
         self.sandbox.post("update", kind="message", payload=self.message(9002, "Lower?"), update_id=77)
         self.sandbox.wait_text("Lower is fine.")

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "common/core/dates.hpp"
 #include "common/core/text.hpp"
 #include "tests/fuzz/target.hpp"
 #include "workers/http_rules.hpp"
@@ -8,8 +9,8 @@ namespace katana::fuzz {
 
 /// The headers by which a provider asks us to wait.
 void run(std::string_view input) {
-  (void)workers::parse_http_date(input);
-  (void)workers::parse_rfc3339(input);
+  (void)parse_http_date(input);
+  (void)parse_rfc3339(input);
   const auto span = workers::parse_span(input);
   require(!span || span->count() >= 0, "a span isn't negative");
   require(text::is_valid_utf8(workers::quote(input)), "a quotation is valid UTF-8");

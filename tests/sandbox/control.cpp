@@ -94,6 +94,7 @@ void Control::set_switches(Act& act) {
   world_.telegram.default_chats = flag_of(act.body, "default_chats", world_.telegram.default_chats);
   world_.record.turn(flag_of(act.body, "record", world_.record.on()));
   world_.providers.any_model = flag_of(act.body, "any_model", world_.providers.any_model);
+  world_.http->clock_ahead = number_of(act.body, "clock_ahead", world_.http->clock_ahead);
   Json value;
   JsonArray keys;
   if (member(act.body, "keys", value) && value.get(keys) == simdjson::SUCCESS) {
@@ -110,6 +111,7 @@ void Control::reset(Act& act) {
   world_.load.stop();
   world_.telegram.reset();
   world_.telegram.limits = false;
+  world_.http->clock_ahead = 0;
   world_.providers.reset();
   world_.smtp.reset();
   world_.record.clear();

@@ -23,7 +23,7 @@ struct World {
   Providers& providers;
   SmtpServer& smtp;
   Load& load;
-  const HttpServer* http = nullptr;
+  HttpServer* http = nullptr;
 };
 
 /// The control API under /control/: acts for the people in the chats, scripts providers and faults, reads
@@ -50,6 +50,7 @@ class Control {
   void raw_update(Act& act);
   void change_member(Act& act);
   void change_chat(Act& act);
+  void become_supergroup(Act& act, Chat& group, std::int64_t to);
   void change_bot(Act& act);
   bool find_place(Act& act, Chat*& chat);
 

@@ -211,10 +211,23 @@ void Control::change_chat(Act& act) {
                    ? *known
                    : world_.telegram.open_chat(*act.bot, id, kind_of(type, id), title);
   chat.blocked = flag_of(act.body, "blocked", chat.blocked);
-  chat.migrated_to = number_of(act.body, "migrated_to", chat.migrated_to);
-  if (chat.migrated_to != 0)
-    world_.telegram.open_chat(*act.bot, chat.migrated_to, Chat::Kind::Supergroup, chat.title);
+  const std::int64_t to = number_of(act.body, "migrated_to");
+  if (to != 0) become_supergroup(act, chat, to);
   done(act);
+}
+
+/// The group goes on under another id, and says so in both places; with `announced` false the bot was away.
+void Control::become_supergroup(Act& act, Chat& group, std::int64_t to) {
+  Chat& supergroup = world_.telegram.open_chat(*act.bot, to, Chat::Kind::Supergroup, group.title);
+  group.migrated_to = to;
+  if (!flag_of(act.body, "announced", true)) return;
+  User& user = world_.telegram.user(number_of(act.body, "user", 1));
+  const auto say = [&](Chat& where, std::string_view what, std::int64_t id) {
+    world_.telegram.say(*act.bot, where, user, {},
+                        ",\"migrate_" + std::string(what) + "_chat_id\":" + std::to_string(id), 0, 0, 0);
+  };
+  say(group, "to", supergroup.id);
+  say(supergroup, "from", group.id);
 }
 
 void Control::change_bot(Act& act) {

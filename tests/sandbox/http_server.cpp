@@ -6,12 +6,13 @@
 namespace sandbox {
 namespace {
 
-/// The end of a header line, and a Date of this second: clients learn the server's clock by it.
-std::string_view date_line() {
+/// The end of a header line, and a Date of this second, so many seconds ahead: clients learn the server's
+/// clock by it.
+std::string_view date_line(std::int64_t ahead) {
   static std::int64_t written = -1;
   static char line[48];
   static std::size_t size = 0;
-  if (const std::int64_t now = wall_seconds(); now != written) {
+  if (const std::int64_t now = wall_seconds() + ahead; now != written) {
     written = now;
     const std::time_t seconds = now;
     std::tm parts{};
@@ -168,7 +169,7 @@ void HttpConnection::head(int status, std::string_view type, std::string_view mo
   out += reason_phrase(status);
   out += "\r\nContent-Type: ";
   out += type;
-  out += date_line();
+  out += date_line(server_.clock_ahead);
   out += more_headers;
   if (!request_.keep_alive) out += "Connection: close\r\n";
 }

@@ -89,6 +89,7 @@ class HttpServer {
   std::uint64_t requests() const { return requests_; }
   /// Replies with a status of 400 or more, those of the control API left out.
   std::uint64_t errors() const { return errors_; }
+  std::int64_t clock_ahead = 0;  ///< of the right time, in seconds
 
  private:
   friend class HttpConnection;

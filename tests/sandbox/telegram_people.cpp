@@ -7,9 +7,10 @@ namespace sandbox {
 namespace {
 
 /// Does a bot with Group Privacy on get this message? Commands meant for it or for nobody, and replies to it.
-/// A plain mention often never arrives with that setting, so here it never does.
+/// A plain mention often never arrives with that setting, so here it never does. Telegram's own words always
+/// do.
 bool passes_privacy(const Bot& bot, const Chat& chat, const Message& message) {
-  if (!chat.is_group() || bot.reads_all_groups) return true;
+  if (!chat.is_group() || bot.reads_all_groups || message.media.starts_with(",\"migrate_")) return true;
   if (message.reply_to != 0) {
     const Message* replied = const_cast<Chat&>(chat).find(message.reply_to);
     if (replied != nullptr && replied->by_bot) return true;

@@ -1,9 +1,15 @@
 #include "watchdog/cli/doctor.hpp"
 
+#include <algorithm>
 #include <cstdio>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <unistd.h>
 
+#include "common/config/models.hpp"
 #include "common/control/control.hpp"
 #include "watchdog/cli/check.hpp"
 #include "watchdog/cli/gateway_program.hpp"
@@ -11,6 +17,9 @@
 
 namespace katana::watchdog {
 namespace {
+
+/// A clock that differs by no more is right: an answer takes its time, too.
+constexpr Seconds kClockSkew{30};
 
 /// The lines of the examination.
 class Report {
@@ -71,15 +80,58 @@ void examine_bot(const char* what, const telegram::BotAccess& access, Try& net, 
                 "(@BotFather, /setprivacy)");
 }
 
-void examine_provider(const char* name, const config::Provider& p, Try& net, Report& report) {
+/// The table of models as the gateway reads it; empty when it can't be (the settings' problems say so).
+config::ModelTable table_of(const config::Settings& s) {
+  const auto shipped = config::shipped_models_path();
+  return config::load_models(shipped.value_or(""), s.models_file).value_or(config::ModelTable{});
+}
+
+/// What answers, and what users may choose, is what the provider serves to this key.
+void examine_models(const char* name, const config::Provider& p, const config::ModelTable& table,
+                    const std::vector<std::string>& served, Report& report) {
+  if (served.empty()) return;  // a local server needn't tell
+  const auto is_served = [&](const std::string& id) {
+    return std::find(served.begin(), served.end(), id) != served.end();
+  };
+  const std::string setting = std::string("KATANA_") + (p.model.empty()                 ? "MODELS"
+                                                        : name == std::string("claude") ? "CLAUDE_MODEL"
+                                                                                        : "OPENAI_MODEL");
+  const auto* row = table.default_of(name);
+  const std::string answers = p.model.empty() && row ? row->id : p.model;
+  if (is_served(answers))
+    report.good(std::string(name) + ": model " + answers + " is served");
+  else
+    report.broken(std::string(name) + ": model " + answers + " isn't among the " +
+                  std::to_string(served.size()) + " that this key may use; set " + setting);
+  for (const auto& model : table.models)
+    if (model.provider == name && model.id != answers && !is_served(model.id))
+      report.warn(std::string(name) + ": model " + model.id +
+                  " is offered by /model, and isn't among those that this key may use; mend KATANA_MODELS");
+}
+
+/// Their clock tells the second in which they answered.
+void examine_clock(const char* name, std::optional<Wall> theirs, Report& report) {
+  if (!theirs) return;
+  const auto ahead = to_unix(SystemClock().wall()) - to_unix(*theirs);
+  if (std::abs(ahead) <= kClockSkew.count()) return report.good(std::string("clock: as ") + name + "'s");
+  report.broken(
+      "clock: " + std::to_string(std::abs(ahead)) + " s " + (ahead > 0 ? "ahead of " : "behind ") + name +
+      "'s; set it right (timedatectl set-ntp true), or certificates and the age of questions are misjudged");
+}
+
+void examine_provider(const char* name, const config::Provider& p, const config::ModelTable& table, Try& net,
+                      Report& report) {
   if (!p.on) return report.good(std::string(name) + ": off");
   if (p.keys.empty()) return report.good(std::string(name) + ": " + p.base_url + ", without a key");
   for (const auto& key : p.keys) {
     const auto works = net.key(name, p.base_url, key, p.proxy);
-    if (works)
-      report.good(std::string(name) + ": key " + key.masked() + " works");
-    else
+    if (!works) {
       report.broken(std::string(name) + ": key " + key.masked() + ": " + works.error().detail);
+      continue;
+    }
+    report.good(std::string(name) + ": key " + key.masked() + " works");
+    examine_models(name, p, table, works->models, report);
+    examine_clock(name, works->clock, report);
   }
 }
 
@@ -150,8 +202,9 @@ int run_doctor(const config::CommandLine& line) {
   examine_bot("alert bot",
               {settings->telegram.api_url, settings->alerts.telegram_token, settings->telegram.proxy}, net,
               report, false);
-  examine_provider("claude", settings->claude, net, report);
-  examine_provider("openai", settings->openai, net, report);
+  const config::ModelTable table = table_of(*settings);
+  examine_provider("claude", settings->claude, table, net, report);
+  examine_provider("openai", settings->openai, table, net, report);
   examine_channels(*settings, report);
   return report.status();
 }

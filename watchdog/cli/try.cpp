@@ -4,8 +4,10 @@
 #include <memory>
 #include <optional>
 
+#include <simdjson.h>
 #include <unistd.h>
 
+#include "common/core/dates.hpp"
 #include "common/core/id.hpp"
 #include "watchdog/channels/open.hpp"
 
@@ -26,6 +28,19 @@ Error provider_error(int status) {
     return {Code::Auth, "the key is refused (HTTP " + std::to_string(status) + ")"};
   if (status == 429) return {Code::RateLimited, said};
   return {status >= 500 ? Code::Overloaded : Code::Rejected, said};
+}
+
+/// The ids in `{"data":[{"id":…},…]}`, as both vendors write it; none of anything else.
+std::vector<std::string> read_models(const std::string& json) {
+  std::vector<std::string> ids;
+  simdjson::dom::parser parser;
+  simdjson::dom::array models;
+  if (parser.parse(json)["data"].get(models) != simdjson::SUCCESS) return ids;
+  for (const auto model : models) {
+    std::string_view id;
+    if (model["id"].get(id) == simdjson::SUCCESS) ids.emplace_back(id);
+  }
+  return ids;
 }
 
 }  // namespace
@@ -61,30 +76,31 @@ Result<std::string> Try::updates(const telegram::BotAccess& access, std::int64_t
   return out;
 }
 
-Result<void> Try::key(const std::string& provider, const std::string& base_url, const Secret& key,
-                      const Secret& proxy) {
+Result<ProviderAnswer> Try::key(const std::string& provider, const std::string& base_url, const Secret& key,
+                                const Secret& proxy) {
   net::HttpRequest request;
   request.method = "GET";
   request.allow_plain = base_url.starts_with("http://");
   request.proxy = proxy;
   request.total_timeout = Millis{20'000};
   if (provider == "claude") {
-    request.url = base_url + "/v1/models";
+    request.url = base_url + "/v1/models?limit=1000";
     request.headers = {"x-api-key: " + key.reveal(), "anthropic-version: 2026-10-21"};
   } else {
     request.url = base_url + "/models";
     request.headers = {"Authorization: Bearer " + key.reveal()};
   }
   bool done = false;
-  Result<void> out = fail(Code::Timeout, "no answer");
+  Result<ProviderAnswer> out = fail(Code::Timeout, "no answer");
   net::HttpEvents events;
   events.on_done = [&](Result<net::HttpResponse> r) {
     done = true;
-    out = {};
     if (!r)
       out = fail(std::move(r.error()));
     else if (r->head.status / 100 != 2)
       out = fail(provider_error(r->head.status));
+    else
+      out = ProviderAnswer{read_models(r->body), parse_http_date(r->head.find("date"))};
   };
   const auto call = http_.start(std::move(request), std::move(events));
   until(done);

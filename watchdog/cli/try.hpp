@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +15,12 @@
 
 namespace katana::watchdog {
 
+/// What a provider says of itself to somebody whose key it takes.
+struct ProviderAnswer {
+  std::vector<std::string> models;  ///< ids that this key may use; empty: it doesn't tell
+  std::optional<Wall> clock;        ///< its own, in whole seconds
+};
+
 /// What the command needs of the network, one call after another: each runs a loop until its answer is there.
 /// For the command-line program alone.
 class Try {
@@ -25,8 +32,8 @@ class Try {
   Result<std::string> updates(const telegram::BotAccess& access, std::int64_t offset, Seconds wait);
   /// Whether the provider at `base_url` takes the key: it is asked for its list of models, which costs
   /// nothing.
-  Result<void> key(const std::string& provider, const std::string& base_url, const Secret& key,
-                   const Secret& proxy);
+  Result<ProviderAnswer> key(const std::string& provider, const std::string& base_url, const Secret& key,
+                             const Secret& proxy);
   /// One notice through every channel of the settings; a line a channel.
   std::vector<std::pair<std::string, Result<Receipt>>> send(const config::Settings& settings,
                                                             const Notice& notice);

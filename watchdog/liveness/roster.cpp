@@ -66,6 +66,7 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
   Member& m = member(beat.component, beat.instance, now);
   if (m.buried != 0 && m.buried == beat.pid) return out;
   const bool another = m.beat && m.beat->process_id != beat.process_id;
+  if (m.beat && !another && beat.seq < m.beat->seq) return out;  // overtaken on its way: old news
   if (another && present(m.state) && !m.child) {
     // Somebody else restarted it faster than silence could tell.
     ++m.restarts;

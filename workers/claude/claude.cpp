@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/core/dates.hpp"
 #include "workers/claude/request.hpp"
 #include "workers/claude/stream.hpp"
 #include "workers/conversation.hpp"
@@ -58,7 +59,7 @@ class Claude final : public workers::Provider {
     for (const char* kind : kKinds) {
       const std::string prefix = std::string("anthropic-ratelimit-") + kind;
       if (head.find(prefix + "-remaining") != "0") continue;
-      const auto reset = workers::parse_rfc3339(head.find(prefix + "-reset"));
+      const auto reset = parse_rfc3339(head.find(prefix + "-reset"));
       if (!reset) continue;
       const auto wait = std::chrono::duration_cast<Millis>(*reset - now);
       if (wait.count() > 0) longest = std::max(longest.value_or(Millis{0}), wait);

@@ -64,6 +64,23 @@ TEST_F(ChatTest, TelegramsOwnWordsAreNotAnswered) {
   EXPECT_FALSE(decide(pinned).knocked) << "nor is a stranger let knock by them";
 }
 
+TEST_F(ChatTest, AGroupThatMovedIsFollowedWhicheverChatTellsOfIt) {
+  IncomingMessage told;
+  told.kind = ChatKind::Group;
+  told.service = true;
+  told.chat = {-5, 0};
+  told.moved_to = -1005;
+  for (int i = 0; i < 2; ++i) {
+    const auto d = decide(told);
+    EXPECT_EQ(d.intake.moved_from, -5);
+    EXPECT_EQ(d.intake.chat, (ChatKey{-1005, 0}));
+    EXPECT_TRUE(d.intake.replies.empty());
+    told.chat = {-1005, 0};
+    told.moved_to = 0;
+    told.moved_from = -5;
+  }
+}
+
 TEST_F(ChatTest, AnOldQuestionWaitsForItsAskersWord) {
   bot.max_age = Seconds{3600};
   auto late = private_message("Why?");

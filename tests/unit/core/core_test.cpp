@@ -4,6 +4,7 @@
 
 #include "common/core/backoff.hpp"
 #include "common/core/clock.hpp"
+#include "common/core/dates.hpp"
 #include "common/core/host.hpp"
 #include "common/core/id.hpp"
 #include "common/core/result.hpp"
@@ -112,6 +113,24 @@ TEST(Host, LoopbackIsWhatNobodyElseCanAnswerFor) {
   for (const auto* elsewhere : {"10.0.0.1", "127.example.org", "127.0.0.1.example.org",
                                 "localhost.example.org", "[::2]", "", "128.0.0.1", "127.1"})
     EXPECT_FALSE(is_loopback(elsewhere)) << elsewhere;
+}
+
+TEST(Dates, AreReadAsServersWriteThem) {
+  constexpr std::int64_t kNow = 1'792'567'680;  // 2026-10-21T07:28:00Z
+  EXPECT_EQ(to_unix(parse_http_date("Wed, 21 Oct 2026 07:28:00 GMT").value()), kNow);
+  EXPECT_EQ(to_unix(parse_rfc3339("2026-10-21T07:28:00Z").value()), kNow);
+  EXPECT_EQ(to_unix(parse_rfc3339("2026-10-21T07:28:00.123Z").value()), kNow);
+  EXPECT_EQ(to_unix(parse_rfc3339("2026-10-21T09:28:00+02:00").value()), kNow);
+  EXPECT_EQ(to_unix(parse_rfc3339("2026-10-21T02:58:00-04:30").value()), kNow);
+  for (const char* bad : {"", "Z", "2026-10-21", "2026-13-21T07:28:00Z", "2026-02-30T07:28:00Z",
+                          "2026-10-21T25:28:00Z", "2026-10-21T07:28:00", "2026-10-21T07:28:00+2",
+                          "2026-10-21T07:28:00.Z5", "....-..-..T..:..:..Z", "2826-10-21T07:28:00Z"}) {
+    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
+  }
+  for (const char* bad : {"", "Wed, 21 Okt 2026 07:28:00 GMT", "Wed, 21 Oct 2026 07:28:00 CET", "21 Oct 2026",
+                          "Wed, 99 Oct 2026 07:28:00 GMT", "Wed, 21 Oct 2026 0x:28:00 GMT"}) {
+    EXPECT_FALSE(parse_http_date(bad)) << bad;
+  }
 }
 
 }  // namespace

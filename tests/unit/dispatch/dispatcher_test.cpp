@@ -42,6 +42,7 @@ struct DispatcherTest : testing::Test {
   std::map<std::int64_t, std::string> answers;
   std::vector<Code> failures;
   std::vector<std::string> dead;
+  int stale = 0;
   std::vector<std::string> fallback;
   std::unique_ptr<Dispatcher> d;
 
@@ -60,6 +61,7 @@ struct DispatcherTest : testing::Test {
                        .on_result = [](const bus::JobResult&, const std::string&) {},
                        .on_failure = [this](const bus::JobFailed& f,
                                             const std::string&) { failures.push_back(f.error.code); },
+                       .on_stale = [this] { ++stale; },
                        .on_dead = [this](const std::string& job) { dead.push_back(job); },
                        .blob = {}});
     d->attach(bus);
@@ -118,6 +120,46 @@ TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
   EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u) << "a repeated result is committed again and ignored";
   EXPECT_EQ(store.settlements.size(), 1u);
   EXPECT_TRUE(d->idle());
+}
+
+TEST_F(DispatcherTest, HowFarAnAttemptCameIsStoredWithItsEnd) {
+  const Wall start = clock.wall();
+  const auto accept_and_say = [&](const bus::PeerId& peer, bus::JobRef ref) {
+    for (int i = 0; i < 2; ++i) {  // repeated ones change nothing
+      clock.advance(Millis{10});
+      d->on_message(peer, bus::Accept{ref});
+    }
+    for (std::uint32_t seq = 0; seq < 2; ++seq) {
+      clock.advance(Millis{100});
+      d->on_message(peer, bus::Chunk{.job = ref, .seq = seq, .text = "x"});
+    }
+  };
+  join("p", "w");
+  ask(1, 100);
+  EXPECT_EQ(d->stage_of(1), "leased");
+  d->on_message("p", bus::Accept{{"job1", 1}});
+  EXPECT_EQ(d->stage_of(1), "accepted by its worker");
+  accept_and_say("p", {"job1", 1});
+  EXPECT_EQ(d->stage_of(1), "streaming");
+  d->on_message("p", bus::Goodbye{});
+  store.run();
+  ASSERT_EQ(store.ends.size(), 1u);
+  EXPECT_EQ(store.ends[0].steps.accepted_at, start);
+  EXPECT_EQ(store.ends[0].steps.first_text_at, start + Millis{120});
+  join("q", "w2");
+  const Wall again = clock.wall();
+  accept_and_say("q", {"job1", 2});
+  answer("q", {"job1", 2}, "xx");
+  ASSERT_EQ(store.settlements.size(), 1u);
+  EXPECT_EQ(store.settlements[0].steps.accepted_at, again + Millis{10});
+  EXPECT_EQ(store.settlements[0].steps.first_text_at, again + Millis{120});
+
+  ask(2, 200, "claude", true);  // from before our start: what its worker repeats is no first text
+  join("r", "w3", 10, "claude", {{"job2", 1}});
+  d->on_message("r", bus::Chunk{.job = {"job2", 1}, .seq = 4, .text = "so far", .whole = true});
+  answer("r", {"job2", 1}, "so far, so good");
+  ASSERT_EQ(store.settlements.size(), 2u);
+  EXPECT_EQ(store.settlements[1].steps.first_text_at, Wall{});
 }
 
 TEST_F(DispatcherTest, ARepeatedOrLatePieceIsNoGap) {
@@ -190,6 +232,7 @@ TEST_F(DispatcherTest, AKilledWorkersJobMovesAndItsLateResultIsFenced) {
   bus.gone.clear();
   answer("p1", {"job1", 1}, "late answer");
   EXPECT_TRUE(store.settlements.empty());
+  EXPECT_EQ(stale, 1);
   EXPECT_EQ(bus.take<bus::Committed>("p1").size(), 1u) << "so that it can forget it";
   answer("p2", {"job1", 2}, "answer");
   EXPECT_EQ(answers[1], "answer");

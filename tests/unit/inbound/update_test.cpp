@@ -64,6 +64,20 @@ TEST(UpdateParser, TellsTelegramsOwnMessagesFromPeoples) {
   EXPECT_FALSE(service(R"("text":"hi")"));
 }
 
+TEST(UpdateParser, ReadsWhatAGroupBecame) {
+  UpdateParser parser;
+  const auto read = [&](const std::string& more) {
+    const auto u = parser.parse_one(
+        R"({"update_id":1,"message":{"message_id":1,"chat":{"id":-5,"type":"group"},"date":1,)" + more +
+        "}}");
+    return std::get<IncomingMessage>(u->body);
+  };
+  EXPECT_EQ(read(R"("migrate_to_chat_id":-1001234567890123)").moved_to, -1001234567890123);
+  EXPECT_EQ(read(R"("migrate_from_chat_id":-7)").moved_from, -7);
+  EXPECT_EQ(read(R"("text":"hi","migrate_to_chat_id":-7)").moved_to, 0) << "a person wrote this";
+  EXPECT_EQ(read(R"("migrate_to_chat_id":"-7")").moved_to, 0);
+}
+
 TEST(UpdateParser, CountsEntityOffsetsInUtf16) {
   UpdateParser parser;
   const auto u = parser.parse_one(

@@ -556,6 +556,37 @@ TEST_F(OutboxTest, AMigratedGroupIsFollowed) {
   EXPECT_THAT(telegram.texts(-10'077), ElementsAre("answer", "later"));
 }
 
+TEST_F(OutboxTest, AGroupThatTellsOfItsMoveIsFollowedBeforeAnythingIsRefused) {
+  open(1, kGroup);
+  box().grow(1, "half");
+  world.run_for(Millis{8'000});
+  box().chat_moved(kGroup, -10'077);
+  box().chat_moved(kGroup, -10'077);
+  box().finish(1, {.text = "half and whole"});
+  until_idle();
+  EXPECT_THAT(telegram.texts(-10'077), ElementsAre("half and whole"));
+  EXPECT_EQ(store.migrated.size(), 1u) << "told twice, done once";
+  open(2, kGroup);
+  box().finish(2, {.text = "later"});
+  until_idle();
+  EXPECT_THAT(telegram.texts(-10'077), ElementsAre("half and whole", "later"));
+}
+
+TEST_F(OutboxTest, WithACallUnderWayToTheOldIdItsRefusalMovesTheGroup) {
+  open(1, kGroup);
+  box().chat_moved(kGroup, -10'077);
+  EXPECT_TRUE(store.migrated.empty());
+  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+    if (c.chat != kGroup) return {};
+    auto e = FakeTelegram::error(Code::Rejected, telegram::Refusal::Migrated);
+    e.migrate_to = -10'077;
+    return FakeTelegram::Fault{e};
+  };
+  box().finish(1, {.text = "answer"});
+  until_idle();
+  EXPECT_THAT(telegram.texts(-10'077), ElementsAre("answer"));
+}
+
 TEST_F(OutboxTest, ARefusedTokenHoldsEverythingUntilItIsMended) {
   bool bad = true;
   telegram.fault = [&](const FakeTelegram::Call&) -> std::optional<FakeTelegram::Fault> {

@@ -359,6 +359,19 @@ TEST_P(StoreContract, AMovedGroupTakesEverythingAlong) {
               ElementsAre("user: before?", "model: Before.", "user: open?", "model: Open.", "user: now?"));
 }
 
+TEST_P(StoreContract, AMovedGroupIsFollowedByTheUpdateThatTellsOfIt) {
+  world.exchange({-5, 0}, "before?", "Before.");
+  world.exchange({-1005, 0}, "after?", "After.");
+  Intake moved;
+  moved.update_id = ++world.last_update;
+  moved.chat = {-1005, 0};
+  moved.moved_from = -5;
+  world.accept_one(moved);
+  EXPECT_THAT(world.told({-1005, 0}, "now?"),
+              ElementsAre("user: before?", "model: Before.", "user: after?", "model: After.", "user: now?"));
+  EXPECT_TRUE(world.accept_one(moved).duplicate);
+}
+
 TEST_P(StoreContract, AMovedGroupJoinsWhatItsNewIdAlreadyHas) {
   Intake chosen = world.question({-5, 0}, "before?");
   chosen.change = ChatChange{"openai", {}, false};
@@ -495,6 +508,7 @@ TEST_P(StoreContract, ADeadLetterIsAskedAgainAsANewTurn) {
   EXPECT_EQ(leased->turns.back().text, "poison");
   EXPECT_THAT(world.dead_letters(), IsEmpty());
   EXPECT_FALSE(world.trace(dead.job_id)->dead);
+  EXPECT_EQ(world.trace(dead.job_id)->asked_again_as, again->turn_id);
   EXPECT_EQ(world.retry_dead_letter(dead.turn_id).error().code, Code::Rejected);
   EXPECT_EQ(world.settle(World::answer(again->job, "At last.")), Settled::Applied);
 }
@@ -547,7 +561,9 @@ TEST_P(StoreContract, ATraceTellsEveryStepAndNoText) {
   ASSERT_TRUE(world.requeue({turn.job_id, 1}, 1));
   world.clock.advance(Millis{1'000});
   ASSERT_TRUE(world.lease({turn.job_id, 2}, "w2"));
-  ASSERT_EQ(world.settle(World::answer({turn.job_id, 2}, "secret!")), Settled::Applied);
+  Settlement answer = World::answer({turn.job_id, 2}, "secret!");
+  answer.steps = {world.clock.wall() + Millis{3}, world.clock.wall() + Millis{700}};
+  ASSERT_EQ(world.settle(answer), Settled::Applied);
   EXPECT_EQ(world.trace(turn.job_id)->state, Trace::State::Settled);
   ASSERT_TRUE(world.part_sent(turn.placeholder_id, 55));
   EXPECT_THAT(world.trace(turn.job_id)->message_ids, ElementsAre(55));
@@ -569,6 +585,10 @@ TEST_P(StoreContract, ATraceTellsEveryStepAndNoText) {
   EXPECT_EQ(trace->attempts[1].worker_id, "w2");
   EXPECT_EQ(trace->attempts[1].request_id, "req_1");
   EXPECT_EQ(trace->attempts[1].leased_at, delivered - Millis{2'000});
+  EXPECT_EQ(trace->attempts[1].steps.accepted_at, delivered - Millis{1'997});
+  EXPECT_EQ(trace->attempts[1].steps.first_text_at, delivered - Millis{1'300});
+  EXPECT_EQ(trace->attempts[0].steps.accepted_at, Wall{}) << "it never came that far";
+  EXPECT_THAT(trace->message_ids, ElementsAre(55)) << "known for as long as the answer is";
 
   const OpenedTurn gone = world.exchange(chat, "?", "!");
   const OpenedTurn blocked = world.ask(chat, "?");
@@ -581,11 +601,17 @@ TEST_P(StoreContract, ATraceTellsEveryStepAndNoText) {
   const OpenedTurn billed = world.ask({9, 9}, "?");
   ASSERT_TRUE(world.lease({billed.job_id, 1}));
   const auto input_before = world.usage(Wall{}).tokens.input_tokens;
-  const AttemptEnd broke{"overloaded", "req_7", 0, {30, 2, 1, 4}};
+  const AttemptEnd broke{"overloaded",
+                         "req_7",
+                         0,
+                         {30, 2, 1, 4},
+                         {world.clock.wall() + Millis{1}, world.clock.wall() + Millis{2}}};
   ASSERT_TRUE(await<bus::JobRef>(world.loop, [&](auto done) {
     world.store().requeue({billed.job_id, 1}, broke, std::move(done));
   }));
   EXPECT_EQ(world.trace(billed.job_id)->attempts.at(0).usage, broke.usage) << "what it cost is known";
+  EXPECT_EQ(world.trace(billed.job_id)->attempts.at(0).steps.accepted_at, broke.steps.accepted_at);
+  EXPECT_EQ(world.trace(billed.job_id)->attempts.at(0).steps.first_text_at, broke.steps.first_text_at);
   EXPECT_EQ(world.usage(Wall{}).tokens.input_tokens, input_before + 30) << "and booked";
   EXPECT_FALSE(world.trace("nonsense"));
   EXPECT_FALSE(world.trace("999999"));

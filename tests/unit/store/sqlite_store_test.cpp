@@ -2,6 +2,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "common/db/migration.hpp"
 #include "common/db/sqlite.hpp"
+#include "gateway/store/rescue.hpp"
 #include "gateway/store/schema.hpp"
 #include "gateway/store/sql_store.hpp"
 #include "tests/unit/db/faulty_connection.hpp"
@@ -53,6 +55,34 @@ TEST_F(SqliteStore, ItsFileIsPrivate) {
   struct stat found {};
   ASSERT_EQ(stat(path.c_str(), &found), 0);
   EXPECT_EQ(found.st_mode & 0777U, 0600U);
+}
+
+TEST_F(SqliteStore, OnlyItsOwnCopiesGoAndOnlyWhenTheyAreOld) {
+  ASSERT_TRUE(open());
+  const auto leave = [&](const std::string& name, Wall written) {
+    const std::string file = folder.file("state/" + name);
+    std::ofstream(file) << "words";
+    const timespec at{to_unix(written), 0};
+    const timespec times[] = {at, at};
+    ASSERT_EQ(utimensat(AT_FDCWD, file.c_str(), times, 0), 0);
+  };
+  const Wall cutoff = clock.wall();
+  const std::vector<std::string> ours{"katana.db.before-2", "katana.db.replaced-13",
+                                      "katana.db.replaced-1-wal"};
+  const std::vector<std::string> others{
+      "katana.db",          "katana.db.before-",           "katana.db.before-2x", "other.db.before-2",
+      "katana.db.backup-1", "katana.db.replaced-1-wal.gz", "katana.dbx.before-2", "katana.db.before-2-"};
+  for (const auto* names : {&ours, &others})
+    for (const auto& name : *names)
+      leave(name, cutoff - Seconds{1});
+  leave("katana.db.before-3", cutoff + Seconds{1});
+  EXPECT_EQ(remove_old_copies(path, cutoff), ours.size());
+  for (const auto& name : ours)
+    EXPECT_FALSE(std::filesystem::exists(folder.file("state/" + name))) << name;
+  for (const auto& name : others)
+    EXPECT_TRUE(std::filesystem::exists(folder.file("state/" + name))) << name;
+  EXPECT_TRUE(std::filesystem::exists(folder.file("state/katana.db.before-3")));
+  EXPECT_EQ(remove_old_copies(folder.file("nowhere/katana.db"), cutoff), 0U);
 }
 
 TEST_F(SqliteStore, ANewerSchemaIsRefused) {

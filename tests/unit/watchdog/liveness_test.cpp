@@ -93,6 +93,23 @@ TEST_F(RosterTest, AGoodbyeOfAStartThatFailedIsNoGoodOrder) {
   EXPECT_EQ(failed[0].why, "it can't start");
 }
 
+TEST_F(RosterTest, ABeatThatWasOvertakenIsOldNewsAndADoubledOneNone) {
+  auto starting = make("claude-1", ServiceState::Starting);
+  starting.seq = 1;
+  auto ready = make("claude-1");
+  ready.seq = 2;
+  roster.beat(ready, now);
+  EXPECT_TRUE(roster.beat(starting, now).empty());
+  EXPECT_TRUE(roster.beat(ready, now).empty());
+  EXPECT_EQ(state("claude-1"), State::Up);
+  pass(Millis{1'000});
+  EXPECT_TRUE(roster.beat(starting, now).empty());
+  pass(Millis{750});
+  EXPECT_EQ(state("claude-1"), State::Late) << "nor is it a sign of life";
+  starting.process_id = "claude-1/b";
+  EXPECT_FALSE(roster.beat(starting, now).empty()) << "another process counts anew";
+}
+
 TEST_F(RosterTest, SilenceOfAProcessThatIsThereIsHung) {
   exists = true;
   pass(Millis{2'000}, {make("claude-1")});

@@ -1,5 +1,9 @@
 #include "workers/blobs.hpp"
 
+#include <algorithm>
+#include <map>
+#include <tuple>
+
 #include <gmock/gmock.h>
 
 #include "tests/unit/workers/world.hpp"
@@ -104,6 +108,53 @@ TEST_F(BlobsTest, PartsOutOfOrderAndUnaskedAreIgnored) {
   EXPECT_THAT(http.requests, IsEmpty());
   say(bus::BlobPart{kAbc, 0, "abc", true});
   EXPECT_THAT(http.requests, SizeIs(1));
+}
+
+/// What can befall a message on the bus. The gateway remembers nothing of a BlobGet, so whether it or its
+/// BlobPart is befallen looks the same from here.
+enum class Fate { Dropped, Late, Doubled, Swapped };
+
+class BlobsUnderFire : public BlobsTest, public testing::WithParamInterface<std::tuple<Fate, std::size_t>> {};
+
+INSTANTIATE_TEST_SUITE_P(Fates, BlobsUnderFire,
+                         testing::Combine(testing::Values(Fate::Dropped, Fate::Late, Fate::Doubled,
+                                                          Fate::Swapped),
+                                          testing::Range<std::size_t>(0, 5)));
+
+TEST_P(BlobsUnderFire, FilesComeWholeAndTheProviderIsAskedOnce) {
+  const auto [fate, nth] = GetParam();
+  constexpr int kLate = 14;  // rounds: it was asked for again, and that was answered
+  const std::map<std::string, std::string> content{{kMillion, kMillionBytes}, {kAbc, "abc"}};
+  std::vector<std::pair<int, bus::BlobPart>> on_its_way;  // by the round in which it arrives
+  std::size_t answered = 0;
+  say(job_with("j1", {file(kMillion, kMillionBytes.size()), file(kAbc, 3)}));
+  for (int round = 0; round < 100; ++round) {
+    for (const auto gets = asked(); answered < gets.size(); ++answered) {
+      const bus::BlobGet& get = gets[answered];
+      const std::string& whole = content.at(get.sha256);
+      const std::string data = whole.substr(get.offset, bus::kBlobPart);
+      const bus::BlobPart part{get.sha256, get.offset, data, get.offset + data.size() == whole.size()};
+      const bool hit = answered == nth;
+      if (hit && fate == Fate::Dropped) continue;
+      const int wait = !hit ? 0 : fate == Fate::Late ? kLate : fate == Fate::Swapped ? 1 : 0;
+      on_its_way.emplace_back(round + wait, part);
+      if (hit && fate == Fate::Doubled) on_its_way.emplace_back(round, part);
+    }
+    std::stable_sort(on_its_way.begin(), on_its_way.end(),
+                     [](const auto& a, const auto& b) { return a.first < b.first; });
+    while (!on_its_way.empty() && on_its_way.front().first <= round) {
+      const bus::BlobPart part = on_its_way.front().second;
+      on_its_way.erase(on_its_way.begin());
+      say(part);
+    }
+    pass(Millis{500});
+  }
+  EXPECT_THAT(on_its_way, IsEmpty());
+  EXPECT_THAT(failures(), IsEmpty());
+  ASSERT_THAT(http.requests, SizeIs(1));
+  const std::string& body = http.requests[0]->sent.body;
+  EXPECT_NE(body.find(kMillionBytes), std::string::npos);
+  EXPECT_NE(body.find("abc"), std::string::npos);
 }
 
 TEST_F(BlobsTest, CancelEndsThePulling) {
