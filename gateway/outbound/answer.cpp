@@ -31,6 +31,19 @@ Answer::Answer(AnswerSlot s, config::Streaming mode, Mono now)
   first_sent = !parts.empty() && parts.front().message_id != 0;
 }
 
+bool Answer::unsent() const {
+  if (!long_one()) return false;
+  const std::size_t count = std::min(composer.count(), most_parts);
+  return parts.size() < count || std::any_of(parts.begin(), parts.end(), [](const ShownPart& p) {
+           return p.message_id == 0 && !p.uncertain;
+         });
+}
+
+bool Answer::bare() const {
+  return first_sent && parts.size() == 1 && parts[0].stored && parts[0].message_id != 0 &&
+         parts[0].fingerprint == 0 && !text_shown;
+}
+
 void Answer::restarted() {
   ++generation;
   for (ShownPart& p : parts)
@@ -93,7 +106,7 @@ telegram::OutText Answer::placeholder(std::size_t part) const {
   telegram::OutText m;
   m.chat_id = slot.chat.chat_id;
   m.thread_id = slot.chat.thread_id;
-  if (part == 0 && m.chat_id < 0) m.reply_to = slot.question_id;
+  if (m.chat_id < 0) m.reply_to = slot.question_id;  // each of its messages: others may come in between
   m.silent = part > 0;
   m.text = kPlaceholder;
   if (!final && part + 1 >= composer.count()) m.keyboard = slot.keyboard;

@@ -28,8 +28,9 @@ enum class Act {
   SendText,     ///< a message with its text (where drafts take the placeholder's place)
   Draft,
   Edit,
-  Delete,   ///< a message that the answer no longer needs
-  Deliver,  ///< everything is shown: tell the store
+  Delete,     ///< a message that the answer no longer needs
+  StepAside,  ///< its bare placeholder goes, and is sent again below what an earlier answer still has to say
+  Deliver,    ///< everything is shown: tell the store
 };
 struct Step {
   Act act = Act::None;
@@ -60,6 +61,13 @@ struct Answer {
   [[nodiscard]] Step next() const;
   /// There is text that Telegram doesn't show: `next` has been worth asking since it came.
   [[nodiscard]] bool pending() const { return composer.count() > 0 && seen_version != composer.version(); }
+  /// More messages than there are, or may come to be: they belong below this one's, and above a later
+  /// answer's.
+  [[nodiscard]] bool long_one() const { return abandoned.empty() && composer.count() > 1; }
+  [[nodiscard]] bool unsent() const;
+  /// Nothing but its placeholder stands there.
+  [[nodiscard]] bool bare() const;
+
   /// The text began again: parts that were done aren't.
   void restarted();
   /// This part's message isn't there any more.
@@ -82,6 +90,8 @@ struct Answer {
   std::size_t most_parts = static_cast<std::size_t>(-1);  ///< the store takes no more
   bool final = false;
   bool first_sent = false;
+  bool held = false;        ///< an earlier answer's messages come before its own
+  bool makes_room = false;  ///< later answers' placeholders step aside first
   bool text_shown = false;
   bool delivering = false;
   bool told = false;  ///< on_delivered was called

@@ -243,7 +243,36 @@ void Outbox::Impl::housekeeping(Lane& lane) {
   }
 }
 
+/// In each topic of a private chat an answer's messages stand together. While one has more than one message,
+/// what comes after it isn't begun; and a bare placeholder that stands already steps aside before the next
+/// message is sent. In a group many people wait, each message names its question, and the calls are too few
+/// for that.
+void Outbox::Impl::keep_answers_apart(Lane& lane) {
+  if (lane.group()) return;
+  struct Place {
+    std::int64_t thread_id = 0;
+    Answer* unsent = nullptr;  ///< the first answer here with messages to come
+    bool long_one = false;
+  };
+  std::vector<Place> places;  // few: topics in which answers are under way
+  for (Answer* answer : lane.answers) {
+    const std::int64_t thread_id = answer->slot.chat.thread_id;
+    auto place =
+        std::find_if(places.begin(), places.end(), [&](const Place& p) { return p.thread_id == thread_id; });
+    if (place == places.end()) place = places.insert(places.end(), {thread_id});
+    answer->makes_room = false;
+    answer->held = place->unsent != nullptr || (place->long_one && !answer->first_sent);
+    if (place->unsent != nullptr && answer->bare()) place->unsent->makes_room = true;
+    place->long_one = place->long_one || answer->long_one();
+    if (place->unsent == nullptr && answer->unsent()) place->unsent = answer;
+  }
+  const auto next = std::find_if(lane.first.begin(), lane.first.end(),
+                                 [](const FirstSend& f) { return f.answer == nullptr || !f.answer->held; });
+  if (next != lane.first.end()) std::rotate(lane.first.begin(), next, std::next(next));
+}
+
 Outbox::Impl::Choice Outbox::Impl::choose(Lane& lane, Mono now) {
+  keep_answers_apart(lane);
   Choice best;
   best.at = Mono::max();
   const auto offer = [&](Choice::What what, Answer* answer, Step step) {
@@ -259,7 +288,9 @@ Outbox::Impl::Choice Outbox::Impl::choose(Lane& lane, Mono now) {
     offer(Choice::What::Reply, nullptr, {Act::None, 0, Rank::Final});
   const Answer* head = lane.first.empty() ? nullptr : lane.first.front().answer;
   for (Answer* answer : lane.answers) {
-    if (!answer->first_sent && answer != head) continue;
+    if (answer->held && answer->bare())
+      offer(Choice::What::Answer, answer, {Act::StepAside, 0, Rank::FirstSend});
+    if (answer->held || answer->makes_room || (!answer->first_sent && answer != head)) continue;
     const Step step = answer->next();
     if (step.act == Act::None || step.act == Act::Wait || step.act == Act::AddRow || step.act == Act::Deliver)
       continue;

@@ -36,6 +36,7 @@ const char* name_of(const Flight& f) {
     case Act::Edit:
       return "edit";
     case Act::Delete:
+    case Act::StepAside:
       return "delete";
     default:
       return "call";
@@ -74,7 +75,7 @@ void Outbox::Impl::perform_answer(Lane& lane, Answer& answer, Step step, Mono no
   ShownPart& part = answer.parts[step.part];
   if (step.act == Act::Placeholder) {
     message = answer.placeholder(step.part);
-  } else if (step.act != Act::Delete) {
+  } else if (step.act != Act::Delete && step.act != Act::StepAside) {
     flight.frozen = answer.composer.frozen(step.part);
     if (step.part < answer.composer.count())
       message = answer.message(step.part);
@@ -220,6 +221,8 @@ void Outbox::Impl::succeeded(const Flight& flight, std::int64_t message_id) {
     case Act::Delete:
       answer->parts.pop_back();
       return;
+    case Act::StepAside:
+      return stepped_aside(*answer);
     case Act::Placeholder:
       part.message_id = message_id;
       part.fingerprint = 0;
@@ -354,6 +357,8 @@ void Outbox::Impl::refused(const Flight& flight, const Error& error, bool format
     case Act::Delete:
       answer->parts.pop_back();
       return;  // older than 48 h, or no right to: it stays
+    case Act::StepAside:
+      return stepped_aside(*answer);
     case Act::Draft:
       if (formatting && !part.plain)
         part.plain = true;
@@ -389,6 +394,7 @@ void Outbox::Impl::message_gone(const Flight& flight) {
     answer->parts.pop_back();
     return;
   }
+  if (flight.step.act == Act::StepAside) return stepped_aside(*answer);
   if (++answer->parts[flight.step.part].gone > kMaxGone)
     return abandon(*answer, "its message is deleted each time");
   answer->lost(flight.step.part);

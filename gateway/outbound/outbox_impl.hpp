@@ -98,6 +98,7 @@ struct Outbox::Impl {
   void refresh(Lane& lane);
   void unqueue(Lane& lane);
   void housekeeping(Lane& lane);
+  void keep_answers_apart(Lane& lane);
   struct Choice {
     enum class What { Nothing, Reply, Answer, Typing } what = What::Nothing;
     Answer* answer = nullptr;
@@ -142,6 +143,7 @@ struct Outbox::Impl {
   void reply_done(Lane& lane, std::int64_t message_id, const std::string& abandoned);
   void abandon(Answer& answer, std::string reason);
   void first_sent(Answer& answer);
+  void stepped_aside(Answer& answer);
   void keep_pause(std::int64_t chat_id, Mono until);
 
   void report(const Error& error, std::string_view doing);

@@ -196,6 +196,18 @@ void Outbox::Impl::first_sent(Answer& answer) {
   std::erase_if(answer.lane->first, [&](const FirstSend& f) { return f.answer == &answer; });
 }
 
+/// Its placeholder is gone: it is sent again in its turn.
+void Outbox::Impl::stepped_aside(Answer& answer) {
+  forget_message(answer.parts.front().outbox_id);
+  answer.lost(0);
+  answer.first_sent = false;
+  auto& first = answer.lane->first;
+  const auto after = std::find_if(first.begin(), first.end(), [&](const FirstSend& f) {
+    return f.answer != nullptr && f.answer->slot.turn_id > answer.slot.turn_id;
+  });
+  first.insert(after, FirstSend{&answer});
+}
+
 void Outbox::Impl::abandon(Answer& answer, std::string reason) {
   if (!answer.abandoned.empty()) return;
   answer.abandoned = std::move(reason);

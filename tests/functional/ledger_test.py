@@ -60,7 +60,7 @@ class DeadLetters(Case):
                           "price_input = 3.0\nprice_output = 15.0\n")
         self.d.set(KATANA_MODELS=prices)
         self.d.serve("claude")
-        self.d.ask("[[tokens=3 token_ms=0 end=DONE]] private words", "DONE")
+        self.d.ask("[[tokens=3 token_ms=60 end=DONE]] private words", "DONE")
         eventually("it is delivered", lambda: self.d.metric("katana_answers_total") == 1)
         status, trace, _ = self.d.command("trace", "1")
         self.assertEqual(status, 0)

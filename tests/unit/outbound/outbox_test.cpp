@@ -11,6 +11,7 @@ using test::FakeStore;
 using test::FakeTelegram;
 using test::SimAlarm;
 using test::World;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -150,6 +151,62 @@ TEST_F(OutboxTest, LongAnswersSpanMessagesThatAreBornAsPlaceholders) {
     }
   }
   EXPECT_EQ(store.rows_added, static_cast<int>(texts.size()) - 1);
+}
+
+TEST_F(OutboxTest, TheMessagesOfAnAnswerStandTogether) {
+  open(1);
+  open(2);
+  open(3);
+  world.run_for(Millis{5'000});
+  ASSERT_THAT(telegram.texts(7), ElementsAre("…", "…", "…")) << "at once";
+  box().grow(1, words(700));
+  world.run_for(Millis{5'000});
+  box().finish(3, {.text = "Stopped."});
+  world.run_for(Millis{5'000});
+  box().reply({7, 0}, 900, {.text = "a note"});
+  world.run_for(Millis{5'000});
+  EXPECT_THAT(telegram.texts(7), Contains("a note")) << "which doesn't wait";
+  box().finish(1, {.text = words(1500)});
+  box().finish(2, {.text = "two"});
+  until_idle();
+  auto texts = telegram.texts(7);
+  std::erase(texts, "a note");
+  ASSERT_GE(texts.size(), 5u);
+  EXPECT_EQ(texts[texts.size() - 2], "two");
+  EXPECT_EQ(texts.back(), "Stopped.");
+  for (std::size_t i = 0; i + 2 < texts.size(); ++i)
+    EXPECT_NE(texts[i].find("word"), std::string::npos) << texts[i];
+  EXPECT_EQ(telegram.count("delete"), 2) << "each steps aside once";
+}
+
+TEST_F(OutboxTest, APlaceholderThatCantBeDeletedStaysAndItsAnswerComesBelow) {
+  open(1);
+  open(2);
+  world.run_for(Millis{5'000});
+  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+    if (c.method != "delete") return {};
+    return FakeTelegram::Fault{FakeTelegram::error(Code::Rejected, telegram::Refusal::Other)};
+  };
+  box().finish(1, {.text = words(1500)});
+  box().finish(2, {.text = "two"});
+  until_idle();
+  EXPECT_EQ(telegram.texts(7).back(), "two");
+  EXPECT_EQ(store.delivered.at(2), "");
+}
+
+TEST_F(OutboxTest, InAGroupEachMessageOfAnAnswerNamesItsQuestion) {
+  open(1, kGroup);
+  open(2, kGroup);
+  world.run_for(Millis{60'000});
+  box().finish(1, {.text = words(1500)});
+  box().finish(2, {.text = "two"});
+  until_idle();
+  for (const auto& call : telegram.calls) {
+    EXPECT_NE(call.method, "delete");
+    if (call.method == "send") {
+      EXPECT_EQ(call.out.reply_to, 55);
+    }
+  }
 }
 
 TEST_F(OutboxTest, FrozenPartsAreNotEditedAgain) {
