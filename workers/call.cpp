@@ -39,7 +39,8 @@ bool no_stream(const net::HttpHead& head) {
   return kind.starts_with("application/json") || kind.starts_with("text/html");
 }
 
-/// By us or by the network: the provider didn't fail, and bills what it did.
+/// By us or by the network: the provider didn't fail, and bills what it did. A try that it ended itself
+/// before any text is taken for free.
 bool broken_off(Code why) {
   return why == Code::Network || why == Code::Timeout || why == Code::Cancelled;
 }
@@ -278,7 +279,10 @@ void Call::stop(Error why) {
 void Call::end(std::optional<Error> failure) {
   failure_ = std::move(failure);
   if (state_ == State::Pausing) answer_.usage = {};  // it is among the earlier ones, or cost nothing
-  if (failure_ && state_ == State::Asking) estimate_usage(failure_->code);
+  if (failure_ && state_ == State::Asking) {
+    estimate_usage(failure_->code);
+    if (answer_.text.empty() && !broken_off(failure_->code)) answer_.usage = {};
+  }
   answer_.usage += earlier_;
   ended_ = means_.clock.mono();
   state_ = State::Ended;

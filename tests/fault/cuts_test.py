@@ -25,8 +25,7 @@ class Cuts(Case):
 
     def setUp(self):
         super().setUp()
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         self.gateway = self.d.start("katana-gateway")
         run = self.d.directory / "run"
         eventually("the gateway listens", (run / "jobs.ipc").exists)

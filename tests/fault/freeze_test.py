@@ -19,8 +19,7 @@ class Freeze(Case):
 
     def freeze_at(self, step, how):
         """Asks, and freezes the worker there; another one answers meanwhile. The worker that is thawed again."""
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         self.d.start("katana-gateway")
         frozen = self.d.start("katana-claude", name="frozen", FAIL_AT=f"{step}:1:stop")
         self.d.wait_ready(("claude",))

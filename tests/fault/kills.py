@@ -55,8 +55,7 @@ class Field:
         self.texts = {}       # by pace, what the sandbox's model says, but for the marker
         self.calls, self.starts = [], []  # of the bot; of gateways
         self.reader = Reader(self.sandbox, self.under_way)
-        for name in ("state", "run"):
-            (self.deployment.directory / name).mkdir(mode=0o700)
+        self.deployment.make_directories()
         self.running = {}
         self.plans = {}
         self.kills = collections.Counter()

@@ -47,8 +47,7 @@ class Trial(Case):
         self.asked = []
         self.state = self.d.directory / "state"
         self.store = self.state / "katana.db"
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
 
     def bad_machine(self):
         """From here on what is started obeys `order`; the sandbox doesn't."""

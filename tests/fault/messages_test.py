@@ -45,8 +45,7 @@ class Lane:
         self.chat, self.asked = 7000, 0
 
     def start(self):
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         self.d.start("katana-gateway")
         run = self.d.directory / "run"
         eventually("the gateway listens", (run / "jobs.ipc").exists)
@@ -195,8 +194,7 @@ class Heartbeats(Case):
 
     def test_each_fate(self):
         run = self.d.directory / "run"
-        for directory in (self.d.directory / "state", run):
-            directory.mkdir(mode=0o700)
+        self.d.make_directories()
         self.d.start("katana-watchdog")
         eventually("the watchdog listens", (run / "watch.ipc").exists)
         beats = Messages()

@@ -30,8 +30,7 @@ class Slow(Case):
 
     def test_more_jobs_than_it_takes(self):
         run = self.d.directory / "run"
-        for directory in (self.d.directory / "state", run):
-            directory.mkdir(mode=0o700)
+        self.d.make_directories()
         gateway = self.d.start("katana-gateway")
         eventually("the gateway listens", (run / "jobs.ipc").exists)
         bus = Messages()

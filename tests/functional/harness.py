@@ -246,10 +246,14 @@ class Deployment:
         self.wait_ready(("claude",))
         return self.katana
 
+    def make_directories(self):
+        """What `katana up` makes for its processes, and units have made for them."""
+        for name in ("state", "run"):
+            (self.directory / name).mkdir(mode=0o700, exist_ok=True)
+
     def serve(self, *workers):
         """The gateway and these workers (`claude`, `openai`) alone, without `katana up`, ready."""
-        (self.directory / "state").mkdir(mode=0o700, exist_ok=True)
-        (self.directory / "run").mkdir(mode=0o700, exist_ok=True)
+        self.make_directories()
         gateway = self.start("katana-gateway")
         for worker in workers or ("claude", "openai"):
             self.start(f"katana-{worker}")

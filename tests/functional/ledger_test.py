@@ -20,8 +20,7 @@ class DeadLetters(Case):
         worker.wait()
 
     def test_two_deaths_and_an_operators_word(self):
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         self.d.start("katana-gateway")
         self.d.start("katana-watchdog")
         self.d.wait_ready(())
@@ -110,8 +109,7 @@ class FullQueue(Case):
                 "OPENAI_API": None}
 
     def test_who_finds_no_room_is_told_so_and_the_others_are_answered(self):
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         self.d.start("katana-gateway")
         self.d.wait_ready(())
         chats = range(5001, 5006)

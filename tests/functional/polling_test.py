@@ -113,8 +113,7 @@ class Polling(Polled):
         elsewhere.mkdir()
         untrusted = Sandbox(elsewhere, options=("--https", "127.0.0.1:0"))
         self.d.processes.append(untrusted)
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         for url, words in (("https://nobody.invalid", "resolve"), (untrusted.https_url, "certificate")):
             with self.subTest(words):
                 gateway = self.d.start("katana-gateway", name="gateway-" + words, KATANA_TELEGRAM_API_URL=url)
@@ -128,8 +127,7 @@ class Polling(Polled):
     def test_telegram_may_come_later(self):
         later = f"127.0.0.1:{free_port()}"
         self.d.set(KATANA_TELEGRAM_API_URL=f"http://{later}", ANTHROPIC_BASE_URL=f"http://{later}/anthropic")
-        for name in ("state", "run"):
-            (self.d.directory / name).mkdir(mode=0o700)
+        self.d.make_directories()
         gateway = self.d.start("katana-gateway")
         self.d.start("katana-claude")
         eventually("it lives and says its trouble", lambda: "polling fails" in self.trouble())

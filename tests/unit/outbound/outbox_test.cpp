@@ -54,6 +54,15 @@ struct OutboxTest : testing::Test {
                           .group = chat < 0,
                           .parts = {AnswerPart{.outbox_id = turn * 10}}});
   }
+  /// Telegram refuses every call to `kGroup`, and names its new id.
+  void move_group_to(std::int64_t to) {
+    telegram.fault = [to](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
+      if (c.chat != kGroup) return {};
+      auto e = FakeTelegram::error(Code::Rejected, telegram::Refusal::Migrated);
+      e.migrate_to = to;
+      return FakeTelegram::Fault{e};
+    };
+  }
   void until_idle() {
     ASSERT_TRUE(world.run_until([this] { return box().idle(); }));
   }
@@ -597,12 +606,7 @@ TEST_F(OutboxTest, ARefusalOfTheChatAcceptsTheToken) {
 TEST_F(OutboxTest, AMigratedGroupIsFollowed) {
   open(1, kGroup);
   world.run_for(Millis{500});
-  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
-    if (c.chat != kGroup) return {};
-    auto e = FakeTelegram::error(Code::Rejected, telegram::Refusal::Migrated);
-    e.migrate_to = -10'077;
-    return FakeTelegram::Fault{e};
-  };
+  move_group_to(-10'077);
   box().finish(1, {.text = "answer"});
   until_idle();
   EXPECT_THAT(telegram.texts(-10'077), ElementsAre("answer"));
@@ -633,12 +637,7 @@ TEST_F(OutboxTest, WithACallUnderWayToTheOldIdItsRefusalMovesTheGroup) {
   open(1, kGroup);
   box().chat_moved(kGroup, -10'077);
   EXPECT_TRUE(store.migrated.empty());
-  telegram.fault = [&](const FakeTelegram::Call& c) -> std::optional<FakeTelegram::Fault> {
-    if (c.chat != kGroup) return {};
-    auto e = FakeTelegram::error(Code::Rejected, telegram::Refusal::Migrated);
-    e.migrate_to = -10'077;
-    return FakeTelegram::Fault{e};
-  };
+  move_group_to(-10'077);
   box().finish(1, {.text = "answer"});
   until_idle();
   EXPECT_THAT(telegram.texts(-10'077), ElementsAre("answer"));

@@ -100,6 +100,18 @@ TEST_F(CallTest, AnErrorInTheStreamBeforeAnyTextIsRepeated) {
   EXPECT_EQ(results().at(0).usage, (bus::Usage{7, 5, 0, 0}));
 }
 
+TEST_F(CallTest, ATryThatTheProviderEndedBeforeAnyTextIsFreeWhicheverItWas) {
+  for (std::size_t i = 0; i < 3; ++i) {
+    stream_starts(i);  // says 7 tokens of input
+    http.data(i, R"(event: error
+data: {"type":"error","error":{"type":"overloaded_error","message":"busy"}}
+
+)");
+    pass(Millis{5'000});
+  }
+  EXPECT_EQ(failures().at(0).usage, bus::Usage{});
+}
+
 TEST_F(CallTest, AStreamThatEndsTooEarlyIsABrokenConnection) {
   stream_starts(0);
   text(0, "Half");
