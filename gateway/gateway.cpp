@@ -212,8 +212,9 @@ void Gateway::introduced(const telegram::BotUser& me) {
   set_commands();
 }
 
-/// Telegram's menu beside the text field; tried until it is taken.
+/// Telegram's menu beside the text field; tried until it is taken, or refused for good.
 void Gateway::set_commands() {
+  commands_timer_.reset();
   std::vector<std::pair<std::string, std::string>> commands{{"new", "Start over"},
                                                             {"model", "See or choose the model"},
                                                             {"stop", "Stop the answer"},
@@ -223,9 +224,10 @@ void Gateway::set_commands() {
   }
   commands_call_ = api_->set_commands(commands, [this](telegram::ApiResult<bool> done) {
     if (done) return commands_backoff_.reset();
-    const Millis wait = commands_backoff_.next(random_u64());
-    kLog.warn("The list of commands could not be set: {}; again in {} s", done.error().error.detail,
-              (wait.count() + 999) / 1000);
+    const Error& error = done.error().error;
+    kLog.warn("The list of commands could not be set: {}", error.detail);
+    if (error.code == Code::Rejected) return;
+    const Millis wait = std::max(commands_backoff_.next(random_u64()), error.retry_after.value_or(Millis{0}));
     commands_timer_ = service_.loop().after(wait, [this] { set_commands(); });
   });
 }

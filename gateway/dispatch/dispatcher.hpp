@@ -136,7 +136,7 @@ class Dispatcher {
 
   Entry* find(const bus::JobRef& job);
   Entry* running(const bus::PeerId& peer, const bus::JobRef& job);
-  void text_came(Entry& entry);
+  void text_came(Entry& entry, bool first_piece);
   void settle(Entry& entry, Settlement settlement);
   void on_settled(std::int64_t turn_id, const Result<Settled>& outcome, const Settlement& settlement);
   void fail(Entry& entry, const bus::JobFailed& failed);

@@ -127,7 +127,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
   if (chunk.whole) {
     e->in_step = true;
     e->next_seq = chunk.seq + 1;
-    if (!chunk.text.empty()) text_came(*e);
+    if (!chunk.text.empty()) text_came(*e, false);
     events_.on_whole(e->q.turn_id, std::move(chunk.text));
     return;
   }
@@ -137,15 +137,13 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Chunk chunk) {
     return;
   }
   ++e->next_seq;
-  text_came(*e);
+  text_came(*e, chunk.seq == 0);
   events_.on_text(e->q.turn_id, chunk.text);
 }
 
-/// When a gateway before this one heard the Accept, it heard the first text, too: what comes now is a
-/// repetition.
-void Dispatcher::text_came(Entry& e) {
-  if (!std::exchange(e.text_came, true) && e.steps.accepted_at != Wall{})
-    e.steps.first_text_at = clock_.wall();
+/// Only the first piece itself tells when it came: a whole text may repeat what was heard before our start.
+void Dispatcher::text_came(Entry& e, bool first_piece) {
+  if (!std::exchange(e.text_came, true) && first_piece) e.steps.first_text_at = clock_.wall();
 }
 
 /// Rule 4: applied by compare-and-set; a late or repeated result is answered `Committed` and ignored.

@@ -31,17 +31,22 @@ Answer::Answer(AnswerSlot s, config::Streaming mode, Mono now)
   first_sent = !parts.empty() && parts.front().message_id != 0;
 }
 
+std::size_t Answer::wanted() const {
+  const std::size_t count = only_final && !final ? 1 : std::max<std::size_t>(1, composer.count());
+  return std::min(count, most_parts);
+}
+
 bool Answer::unsent() const {
   if (!long_one()) return false;
-  const std::size_t count = std::min(composer.count(), most_parts);
-  return parts.size() < count || std::any_of(parts.begin(), parts.end(), [](const ShownPart& p) {
-           return p.message_id == 0 && !p.uncertain;
-         });
+  const std::size_t there = std::min(parts.size(), wanted());
+  return there < wanted() ||
+         std::any_of(parts.begin(), parts.begin() + static_cast<std::ptrdiff_t>(there),
+                     [](const ShownPart& p) { return p.message_id == 0 && !p.uncertain; });
 }
 
 bool Answer::bare() const {
-  return first_sent && parts.size() == 1 && parts[0].stored && parts[0].message_id != 0 &&
-         parts[0].fingerprint == 0 && !text_shown;
+  return first_sent && abandoned.empty() && !delivering && parts.size() == 1 && parts[0].stored &&
+         parts[0].message_id != 0 && parts[0].fingerprint == 0 && !text_shown;
 }
 
 void Answer::restarted() {
@@ -75,8 +80,7 @@ Step Answer::growing(std::size_t part) const {
 Step Answer::next() const {
   if (delivering) return {Act::Wait};
   if (!abandoned.empty()) return {final ? Act::Deliver : Act::None};
-  const std::size_t wanted = only_final && !final ? 1 : std::max<std::size_t>(1, composer.count());
-  const std::size_t count = std::min(wanted, most_parts);
+  const std::size_t count = wanted();
   const Rank rank = final ? Rank::Final : first_sent ? Rank::Edit : Rank::FirstSend;
   for (std::size_t k = 0; k < count; ++k) {
     if (k == parts.size()) return {Act::AddRow, k};
@@ -107,7 +111,7 @@ telegram::OutText Answer::placeholder(std::size_t part) const {
   m.chat_id = slot.chat.chat_id;
   m.thread_id = slot.chat.thread_id;
   if (m.chat_id < 0) m.reply_to = slot.question_id;  // each of its messages: others may come in between
-  m.silent = part > 0;
+  m.silent = part > 0 || aside;
   m.text = kPlaceholder;
   if (!final && part + 1 >= composer.count()) m.keyboard = slot.keyboard;
   return m;

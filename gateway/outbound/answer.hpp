@@ -61,9 +61,10 @@ struct Answer {
   [[nodiscard]] Step next() const;
   /// There is text that Telegram doesn't show: `next` has been worth asking since it came.
   [[nodiscard]] bool pending() const { return composer.count() > 0 && seen_version != composer.version(); }
-  /// More messages than there are, or may come to be: they belong below this one's, and above a later
-  /// answer's.
-  [[nodiscard]] bool long_one() const { return abandoned.empty() && composer.count() > 1; }
+  /// How many messages it takes, as far as is known now.
+  [[nodiscard]] std::size_t wanted() const;
+  /// It takes more than one message; of these, some aren't there yet.
+  [[nodiscard]] bool long_one() const { return abandoned.empty() && wanted() > 1; }
   [[nodiscard]] bool unsent() const;
   /// Nothing but its placeholder stands there.
   [[nodiscard]] bool bare() const;
@@ -90,6 +91,7 @@ struct Answer {
   std::size_t most_parts = static_cast<std::size_t>(-1);  ///< the store takes no more
   bool final = false;
   bool first_sent = false;
+  bool aside = false;       ///< its placeholder stood above messages of an earlier answer, and is gone
   bool held = false;        ///< an earlier answer's messages come before its own
   bool makes_room = false;  ///< later answers' placeholders step aside first
   bool text_shown = false;

@@ -131,12 +131,14 @@ bool Outbox::again(std::int64_t id) {
   return true;
 }
 
-/// With a call under way to the old id, that call's refusal says the same.
 void Outbox::chat_moved(std::int64_t from, std::int64_t to) {
   Impl& m = *impl_;
   if (const auto moved = m.moved_.find(from); moved != m.moved_.end() && moved->second == to) return;
-  if (m.stopped_ || m.lane_of(from).busy) return;
-  m.migrate(m.lane_of(from), to);
+  if (m.stopped_ || from == to) return;
+  Lane& lane = m.lane_of(from);
+  lane.moving_to = to;
+  if (lane.busy) return;  // when that call has ended
+  m.settle(lane);
   m.run();
 }
 
@@ -189,7 +191,8 @@ OutboxLoad Outbox::load() const {
     load.oldest_wait = std::max(load.oldest_wait, std::chrono::duration_cast<Millis>(now - since));
   };
   for (const auto& [id, answer] : m.answers_) {
-    if (answer->final || (!answer->first_sent && answer->abandoned.empty())) count(answer->since);
+    if (answer->final || (!answer->first_sent && !answer->held && answer->abandoned.empty()))
+      count(answer->since);
   }
   if (m.replies_ == 0) return load;
   for (const auto& [id, lane] : m.lanes_) {
@@ -244,15 +247,16 @@ void Outbox::Impl::housekeeping(Lane& lane) {
 }
 
 /// In each topic of a private chat an answer's messages stand together. While one has more than one message,
-/// what comes after it isn't begun; and a bare placeholder that stands already steps aside before the next
-/// message is sent. In a group many people wait, each message names its question, and the calls are too few
-/// for that.
+/// what comes after it isn't begun; a bare placeholder that stands already steps aside before the next
+/// message is sent, and comes back when all before it are done. In a group many people wait, each message
+/// names its question, and the calls are too few for that.
 void Outbox::Impl::keep_answers_apart(Lane& lane) {
   if (lane.group()) return;
   struct Place {
     std::int64_t thread_id = 0;
     Answer* unsent = nullptr;  ///< the first answer here with messages to come
     bool long_one = false;
+    bool any = false;
   };
   std::vector<Place> places;  // few: topics in which answers are under way
   for (Answer* answer : lane.answers) {
@@ -261,8 +265,10 @@ void Outbox::Impl::keep_answers_apart(Lane& lane) {
         std::find_if(places.begin(), places.end(), [&](const Place& p) { return p.thread_id == thread_id; });
     if (place == places.end()) place = places.insert(places.end(), {thread_id});
     answer->makes_room = false;
-    answer->held = place->unsent != nullptr || (place->long_one && !answer->first_sent);
+    answer->held = place->unsent != nullptr ||
+                   (!answer->first_sent && (place->long_one || (answer->aside && place->any)));
     if (place->unsent != nullptr && answer->bare()) place->unsent->makes_room = true;
+    place->any = true;
     place->long_one = place->long_one || answer->long_one();
     if (place->unsent == nullptr && answer->unsent()) place->unsent = answer;
   }
@@ -290,8 +296,9 @@ Outbox::Impl::Choice Outbox::Impl::choose(Lane& lane, Mono now) {
   for (Answer* answer : lane.answers) {
     if (answer->held && answer->bare())
       offer(Choice::What::Answer, answer, {Act::StepAside, 0, Rank::FirstSend});
-    if (answer->held || answer->makes_room || (!answer->first_sent && answer != head)) continue;
+    if (answer->held || (!answer->first_sent && answer != head)) continue;
     const Step step = answer->next();
+    if (answer->makes_room && (step.act == Act::Placeholder || step.act == Act::SendText)) continue;
     if (step.act == Act::None || step.act == Act::Wait || step.act == Act::AddRow || step.act == Act::Deliver)
       continue;
     offer(Choice::What::Answer, answer, step);
@@ -306,6 +313,12 @@ Outbox::Impl::Choice Outbox::Impl::choose(Lane& lane, Mono now) {
       offer(Choice::What::Typing, nullptr, {Act::None, 0, Rank::Typing});
   }
   return best;
+}
+
+/// After a call or a store operation that the lane was busy with.
+void Outbox::Impl::settle(Lane& lane) {
+  if (lane.moving_to) return migrate(lane, *lane.moving_to);
+  refresh(lane);
 }
 
 void Outbox::Impl::unqueue(Lane& lane) {

@@ -201,7 +201,7 @@ void Outbox::Impl::landed(std::uint64_t id, const telegram::ApiError* error, std
   } else if (error == nullptr || same) {
     flight.lane->backoff.reset();
     succeeded(flight, message_id);
-    refresh(*flight.lane);
+    settle(*flight.lane);
   } else {
     failed(flight, *error);  // may move the lane
   }
@@ -269,7 +269,7 @@ void Outbox::Impl::failed(const Flight& flight, const telegram::ApiError& error)
     if (!error.error.never_left) maybe_arrived(flight);
     retry_later(flight, error.error);
   }
-  refresh(lane);
+  settle(lane);
 }
 
 void Outbox::Impl::retry_later(const Flight& flight, const Error& error) {

@@ -48,6 +48,7 @@ struct Lane {
   std::vector<Answer*> answers;
   std::optional<std::pair<std::int64_t, Mono>> typing{};  ///< thread, until when it is worth it
   bool busy = false;                                      ///< a call, or reply_attempting
+  std::optional<std::int64_t> moving_to{};                ///< the group's new id, once it isn't busy
   Mono retry_at{};
   Backoff backoff{Millis{500}, Millis{30'000}};
   // Where it stands in the queues.
@@ -96,6 +97,7 @@ struct Outbox::Impl {
   Lane& lane_of(std::int64_t chat_id);
   Answer* answer_of(std::int64_t turn_id);
   void refresh(Lane& lane);
+  void settle(Lane& lane);
   void unqueue(Lane& lane);
   void housekeeping(Lane& lane);
   void keep_answers_apart(Lane& lane);

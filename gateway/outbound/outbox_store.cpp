@@ -152,7 +152,7 @@ void Outbox::Impl::attempt(Lane& lane, const WaitingReply& reply) {
     if (!lane.first.empty() && lane.first.front().reply && lane.first.front().reply->outbox_id == id) {
       lane.first.front().reply->attempted = true;
     }
-    refresh(lane);
+    settle(lane);
   };
   task->refused = [this, &lane] {
     lane.busy = false;
@@ -201,16 +201,19 @@ void Outbox::Impl::stepped_aside(Answer& answer) {
   forget_message(answer.parts.front().outbox_id);
   answer.lost(0);
   answer.first_sent = false;
+  answer.aside = true;
+  answer.since = clock_.mono();
+  const auto& all = answer.lane->answers;
   auto& first = answer.lane->first;
+  const auto mine = std::find(all.begin(), all.end(), &answer);
   const auto after = std::find_if(first.begin(), first.end(), [&](const FirstSend& f) {
-    return f.answer != nullptr && f.answer->slot.turn_id > answer.slot.turn_id;
+    return f.answer != nullptr && std::find(mine, all.end(), f.answer) != all.end();
   });
   first.insert(after, FirstSend{&answer});
 }
 
 void Outbox::Impl::abandon(Answer& answer, std::string reason) {
-  if (!answer.abandoned.empty()) return;
-  answer.abandoned = std::move(reason);
+  if (answer.abandoned.empty()) answer.abandoned = std::move(reason);
   std::erase_if(answer.lane->first, [&](const FirstSend& f) { return f.answer == &answer; });
 }
 

@@ -19,6 +19,7 @@ struct OpenJob {
   std::string model;
   std::int64_t leased_at = 0;
   std::string question;
+  std::string message_ids;
 };
 
 std::optional<OpenJob> find(db::Connection& db, std::int64_t bot_id, const std::string& job_id) {
@@ -27,7 +28,8 @@ std::optional<OpenJob> find(db::Connection& db, std::int64_t bot_id, const std::
   if (!turn_id || dash == std::string::npos) return std::nullopt;
   auto rows = db.query(
       "SELECT conversation_id, chapter, user_id, asked_at, attempt, leased, worker_id, lease_provider, "
-      "lease_model, leased_at, question FROM open_turns o WHERE turn_id = $1 AND bot_id = $2 AND job_key = "
+      "lease_model, leased_at, question, message_ids FROM open_turns o WHERE turn_id = $1 AND bot_id = $2 "
+      "AND job_key = "
       "$3 "
       "AND NOT EXISTS (SELECT 1 FROM turns t WHERE t.turn_id = o.turn_id)",
       *turn_id, bot_id, std::string_view(job_id).substr(dash + 1));
@@ -43,7 +45,8 @@ std::optional<OpenJob> find(db::Connection& db, std::int64_t bot_id, const std::
                  rows.text(7),
                  rows.text(8),
                  rows.integer(9),
-                 rows.text(10)};
+                 rows.text(10),
+                 rows.text(11)};
 }
 
 /// Where the job's conversation ends now; 0 when it has started over since the question.
@@ -78,14 +81,15 @@ void write_turn(db::Connection& db, std::int64_t bot_id, const OpenJob& job, con
       "settled_at, "
       "provider, model, error_code, request_id, input_tokens, output_tokens, cache_read_tokens, "
       "cache_write_tokens, "
-      "question, answer, worker_id, leased_at, accepted_at, first_text_at, delivered_at) "
+      "question, answer, worker_id, leased_at, accepted_at, first_text_at, delivered_at, "
+      "message_ids) "
       "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, "
-      "$21, $22, $23, $24)",
+      "$21, $22, $23, $24, $25)",
       job.turn_id, bot_id, place.chat_id, job.user_id, place.previous, s.answered, job.attempt, job.asked_at,
       to_unix_ms(now), s.provider, s.model, s.error_code, s.request_id, s.usage.input_tokens,
       s.usage.output_tokens, s.usage.cache_read_tokens, s.usage.cache_write_tokens,
       s.answered ? std::string_view(job.question) : std::string_view(), s.text, job.worker_id, job.leased_at,
-      to_unix_ms(s.steps.accepted_at), to_unix_ms(s.steps.first_text_at), to_unix_ms(now));
+      to_unix_ms(s.steps.accepted_at), to_unix_ms(s.steps.first_text_at), to_unix_ms(now), job.message_ids);
   if (place.in_history) {
     db.run("UPDATE conversations SET last_turn = $1 WHERE conversation_id = $2", job.turn_id,
            job.conversation_id);

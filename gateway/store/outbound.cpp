@@ -71,6 +71,20 @@ void merge(db::Connection& db, std::int64_t from, std::int64_t to) {
   db.run("DELETE FROM conversations WHERE conversation_id = $1", from);
 }
 
+/// Message ids are those of the old chat: its messages stay behind.
+void leave_messages(db::Connection& db, std::int64_t conversation) {
+  std::vector<std::pair<std::int64_t, std::size_t>> open;  // turn, parts
+  {
+    auto rows =
+        db.query("SELECT turn_id, message_ids FROM open_turns WHERE conversation_id = $1", conversation);
+    while (rows.next())
+      open.emplace_back(rows.integer(0), read_ids(rows.view(1)).size());
+  }
+  for (const auto& [turn_id, parts] : open)
+    write_parts(db, turn_id, std::vector<std::int64_t>(parts, 0));
+  db.run("UPDATE open_turns SET question_id = 0 WHERE conversation_id = $1", conversation);
+}
+
 std::int64_t conversation_of(db::Connection& db, std::int64_t bot_id, ChatKey chat) {
   auto rows = db.query(
       "SELECT conversation_id FROM conversations WHERE bot_id = $1 AND chat_id = $2 AND thread_id = $3",
@@ -173,13 +187,15 @@ void migrate_chat(db::Connection& db, std::int64_t bot_id, std::int64_t from, st
       moving.emplace_back(rows.integer(0), rows.integer(1));
   }
   for (const auto& [conversation, thread] : moving) {
+    leave_messages(db, conversation);
     if (const std::int64_t there = conversation_of(db, bot_id, {to, thread}); there != 0) {
       merge(db, conversation, there);
     } else {
       db.run("UPDATE conversations SET chat_id = $1 WHERE conversation_id = $2", to, conversation);
     }
   }
-  db.run("UPDATE replies SET chat_id = $1 WHERE bot_id = $2 AND chat_id = $3", to, bot_id, from);
+  db.run("UPDATE replies SET chat_id = $1, reply_to = 0 WHERE bot_id = $2 AND chat_id = $3", to, bot_id,
+         from);
 }
 
 Unfinished unfinished(db::Connection& db, std::int64_t bot_id, Wall now) {

@@ -5,6 +5,7 @@
 #include <ctime>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <system_error>
 
 #include <fcntl.h>
@@ -154,22 +155,40 @@ Result<void> moved(const std::string& from, const std::string& to) {
     if (!fs::exists(from + part, failed)) continue;
     fs::rename(from + part, to + part, failed);
     if (failed) return fail(Code::Internal, from + part + ": " + failed.message());
+    utimensat(AT_FDCWD, (to + part).c_str(), nullptr, 0);  // its time as a copy begins now
   }
   return {};
 }
 
-/// A copy of ours of the store `name`, or a part of one: name.before-N, name.replaced-N-wal.
-bool is_copy(std::string_view file, std::string_view name) {
-  if (!file.starts_with(name)) return false;
-  file.remove_prefix(name.size());
+/// The copy that a file belongs to, NAME.before-N or NAME.replaced-N; empty: it is no copy of the store
+/// `name`.
+std::string copy_of(std::string_view file, std::string_view name) {
+  if (!file.starts_with(name)) return {};
   for (const std::string_view mark : {".before-", ".replaced-"}) {
-    if (!file.starts_with(mark)) continue;
-    file.remove_prefix(mark.size());
-    const std::size_t digits = std::min(file.find_first_not_of("0123456789"), file.size());
-    const std::string_view part = file.substr(digits);
-    return digits > 0 && std::find(std::begin(kParts), std::end(kParts), part) != std::end(kParts);
+    const std::string_view rest = file.substr(name.size());
+    if (!rest.starts_with(mark)) continue;
+    const std::size_t digits = std::min(rest.find_first_not_of("0123456789", mark.size()), rest.size());
+    const bool part =
+        std::find(std::begin(kParts), std::end(kParts), rest.substr(digits)) != std::end(kParts);
+    if (digits > mark.size() && part) return std::string(file.substr(0, name.size() + digits));
   }
-  return false;
+  return {};
+}
+
+/// The copies beside a store, and when each was made or written last: a write-ahead log may be younger than
+/// its database.
+std::map<std::string, Wall> copies_of(const fs::path& store) {
+  std::map<std::string, Wall> found;
+  std::error_code failed;
+  fs::directory_iterator at(store.has_parent_path() ? store.parent_path() : ".", failed);
+  for (; !failed && at != fs::directory_iterator(); at.increment(failed)) {
+    const std::string copy = copy_of(at->path().filename().native(), store.filename().native());
+    struct stat file {};
+    if (copy.empty() || stat(at->path().c_str(), &file) != 0) continue;
+    Wall& written = found[(at->path().parent_path() / copy).string()];
+    written = std::max(written, from_unix(file.st_mtime));
+  }
+  return found;
 }
 
 std::string free_name(const std::string& path) {
@@ -238,22 +257,16 @@ Result<std::string> restore_store(const std::string& backup, const std::string& 
 }
 
 std::uint64_t remove_old_copies(const std::string& path, Wall before) {
-  const fs::path store(path);
   std::uint64_t removed = 0;
-  std::error_code failed;
-  for (const auto& entry :
-       fs::directory_iterator(store.has_parent_path() ? store.parent_path() : ".", failed)) {
-    struct stat file {};
-    if (!is_copy(entry.path().filename().native(), store.filename().native()) ||
-        stat(entry.path().c_str(), &file) != 0 || from_unix(file.st_mtime) >= before)
-      continue;
-    std::error_code refused;
-    if (fs::remove(entry.path(), refused)) {
+  for (const auto& [copy, written] : copies_of(path)) {
+    if (written >= before) continue;
+    remove_parts(copy);
+    std::error_code failed;
+    if (!fs::exists(copy, failed)) {
       ++removed;
     } else {
-      log::Room{"store"}.error(
-          "{} is older than KATANA_RETENTION and can't be removed: {}; remove it by hand",
-          entry.path().string(), refused.message());
+      log::Room{"store"}.error("{} is older than KATANA_RETENTION and can't be removed; remove it by hand",
+                               copy);
     }
   }
   return removed;

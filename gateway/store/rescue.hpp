@@ -26,8 +26,8 @@ Result<StoreSummary> examine_store(const std::string& path);
 /// lists what would be lost.
 Result<std::string> restore_store(const std::string& backup, const std::string& path, bool replace);
 
-/// Removes what earlier migrations (PATH.before-N) and restores (PATH.replaced-N) left beside the store, as
-/// far as it was written last before `before`: it holds people's words. How many; what can't be removed is
+/// Removes the copies that earlier migrations (PATH.before-N) and restores (PATH.replaced-N) left beside the
+/// store and that are older than `before`: they hold people's words. How many; what can't be removed is
 /// logged.
 std::uint64_t remove_old_copies(const std::string& path, Wall before);
 

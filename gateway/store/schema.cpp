@@ -126,8 +126,8 @@ CREATE TABLE members (
 ) WITHOUT ROWID;
 )sql";
 
-// The rest of the ledger. `turns.delivered_at` is `settled_at` until the answer is shown, so that the later
-// write fits into the row's place.
+// The rest of the ledger. `turns.delivered_at` is `settled_at` until the answer is shown, and `message_ids`
+// what is known of them by then, so that the later write mostly fits into the row's place.
 constexpr const char* kLedger = R"sql(
 ALTER TABLE open_turns ADD COLUMN held INTEGER NOT NULL DEFAULT 0;  -- came late: waits for its asker's word
 
@@ -136,7 +136,7 @@ ALTER TABLE turns ADD COLUMN leased_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE turns ADD COLUMN accepted_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE turns ADD COLUMN first_text_at INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE turns ADD COLUMN delivered_at INTEGER NOT NULL DEFAULT 0;
-ALTER TABLE turns ADD COLUMN message_ids TEXT NOT NULL DEFAULT '';  -- once it is delivered
+ALTER TABLE turns ADD COLUMN message_ids TEXT NOT NULL DEFAULT '';  -- at Telegram, of the answer's parts
 ALTER TABLE turns ADD COLUMN asked_again INTEGER NOT NULL DEFAULT 0;  -- the turn that a dead letter became
 
 -- Attempts before a turn's last one, and how each ended.

@@ -221,13 +221,16 @@ void SqlStore::sweep(Step step, sql::Sweep from, Done<std::uint64_t> done) {
 
 void SqlStore::prune(Wall now, Seconds retention, Done<std::uint64_t> done) {
   const sql::Cutoffs before{now - retention, now - sql::kUpdateMemory, now - sql::kUsageMemory, now};
-  sweep(
-      [path = path_, before](db::Connection& db, sql::Sweep at) {
-        const bool begins = at.stage == sql::Sweep::Stage{} && at.row == 0;
-        if (begins && !path.empty()) at.rows_changed += remove_old_copies(path, before.turns);
-        return sql::prune(db, before, at);
+  thread_.submit_outside<std::uint64_t>(
+      [path = path_, before](db::Connection&) -> Result<std::uint64_t> {
+        return path.empty() ? 0 : remove_old_copies(path, before.turns);
       },
-      {}, std::move(done));
+      [this, before, done = std::move(done)](const Result<std::uint64_t>& copies) mutable {
+        sql::Sweep from;
+        from.rows_changed = copies.value_or(0);
+        sweep([before](db::Connection& db, sql::Sweep at) { return sql::prune(db, before, at); }, from,
+              std::move(done));
+      });
 }
 
 void SqlStore::forget(std::int64_t user_id, Done<std::uint64_t> done) {

@@ -28,6 +28,7 @@ struct Shadow {
   std::string forced;
   bool entry_forced = false;  ///< its name is in the directory for good
   bool deleted = false;       ///< its name may still be in the directory
+  std::string before;         ///< what its name may still mean, until it is forced: a file that was deleted
   std::vector<Change> pending;
   std::uint64_t syncs = 0;
 };
@@ -82,6 +83,7 @@ struct LossyDisk::State {
       const std::lock_guard guard(lock);
       Shadow& file = files[path];
       file.entry_forced = true;
+      file.before.clear();
       if (!file.pending.empty()) ++file.syncs;
       for (const Change& change : file.pending)
         apply(file.forced, change);
@@ -173,7 +175,7 @@ int open_file(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int
   f.path = new std::string(name == nullptr ? "" : name);
   const std::lock_guard guard(disk->lock);
   const auto [known, added] = disk->files.try_emplace(*f.path);
-  if (known->second.deleted) known->second = {};
+  if (known->second.deleted) known->second = {.before = std::move(known->second.forced)};
   if (added && name != nullptr) known->second = on_disk(*f.path);
   return SQLITE_OK;
 }
@@ -217,7 +219,12 @@ LossyDisk::Files LossyDisk::image(std::mt19937_64& random) {
   // Nothing of what wasn't forced, all of it, or any part.
   const double chance = std::vector{0.0, 0.1, 0.5, 0.9, 1.0}[random() % 5];
   for (const auto& [path, file] : state_->files) {
-    if (path.empty() || ((!file.entry_forced || file.deleted) && random() % 2 == 0)) continue;
+    if (path.empty()) continue;
+    if ((!file.entry_forced || file.deleted) && random() % 2 == 0) {
+      if (!file.before.empty() && random() % 2 == 0)
+        found[std::filesystem::path(path).filename().string()] = file.before;
+      continue;
+    }
     std::string content = file.forced;
     for (const Change& change : file.pending)
       apply_some(content, change, chance, random);

@@ -29,17 +29,30 @@ def varint(data, at):
         shift += 7
 
 
-def kind_of(body):
-    """The name of an Envelope's message."""
+def fields(body):
+    """(number, value) of each field, until one of another wire type comes."""
     at = 0
     while at < len(body):
         tag, at = varint(body, at)
-        if tag >> 3 in KINDS and tag & 7 == BYTES:
-            return KINDS[tag >> 3]
-        if tag & 7 != VARINT:
-            break
-        _, at = varint(body, at)
-    return "?"
+        value, at = varint(body, at)
+        if tag & 7 == BYTES:
+            value, at = body[at:at + value], at + value
+        elif tag & 7 != VARINT:
+            return
+        yield tag >> 3, value
+
+
+def message_of(body):
+    """The name of an Envelope's message, and its bytes."""
+    for number, value in fields(body):
+        if isinstance(value, bytes):
+            return (KINDS[number], value) if number in KINDS else ("?", b"")
+    return "?", b""
+
+
+def job_of(message):
+    """The JobRef of a message about a job, as bytes."""
+    return next(value for _, value in fields(message) if isinstance(value, bytes))
 
 
 class Messages:
@@ -51,6 +64,7 @@ class Messages:
         self.plan = None
         self.passed = collections.Counter()
         self.met = self.most_jobs = 0
+        self.jobs = set()
 
     def befall(self, way, kind, fault, count=1, every=1, seconds=4.0):
         """`fault` for each `every`th message of that kind and way, `count` of them at most."""
@@ -62,11 +76,15 @@ class Messages:
         with self.lock:
             self.plan = None
 
-    def fate(self, way, kind):
+    def fate(self, way, kind, message):
         """(fault or None, seconds) of a message that passes now."""
         with self.lock:
             self.passed[way, kind] += 1
-            self.most_jobs = max(self.most_jobs, self.passed[DOWN, "Job"] - sum(self.passed[UP, k] for k in ENDS))
+            if (way, kind) == (DOWN, "Job"):
+                self.jobs.add(job_of(message))
+                self.most_jobs = max(self.most_jobs, len(self.jobs))
+            elif kind in ENDS:
+                self.jobs.discard(job_of(message))
             if self.plan is None or self.plan[:2] != [way, kind] or self.met >= self.plan[3]:
                 return None, 0
             self.seen += 1
@@ -112,7 +130,7 @@ class Reader:
     def judge(self, frame, head):
         if frame[0] & COMMAND:
             return [(0, frame)]
-        fault, seconds = self.messages.fate(self.way, kind_of(frame[head:]))
+        fault, seconds = self.messages.fate(self.way, *message_of(frame[head:]))
         if fault == "swap" and self.waiting is None:
             self.waiting = frame
             return []

@@ -209,7 +209,7 @@ class Heartbeats(Case):
             eventually(f"four met {fault}", lambda: beats.met == 4)
             before = beats.passed[UP, self.BEAT]
             eventually("more of them passed", lambda: beats.passed[UP, self.BEAT] > before + 2)
-            self.assertTrue(self.d.pid_of("claude-1"), f"it is up after {fault}")
+            eventually(f"it is up after {fault}", lambda: self.d.pid_of("claude-1"))
         self.assertEqual((in_chat(self.d), in_mail(self.d)), ([], []))
         self.d.ask("[[tokens=2 token_ms=0 end=YES!]]", "YES!")
         beats.befall(UP, self.BEAT, "drop", count=12)

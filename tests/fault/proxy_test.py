@@ -173,7 +173,7 @@ def frame(body, flags=0):
     return bytes([flags, len(body)]) + body
 
 
-JOB, BEAT = b"\xfa\x01\x01j", b"\x5a\x01b"  # Envelopes: field 31 and field 11
+JOB, BEAT = b"\xfa\x01\x05\x08\x07\x12\x01j", b"\x5a\x01b"  # Envelopes: a Job (bot 7, job "j"), something in field 11
 
 
 class Kinds(unittest.TestCase):
@@ -202,7 +202,7 @@ class Kinds(unittest.TestCase):
         self.assertEqual(self.through("drop", job, job), [(0, job)], "one was asked for")
 
     def test_a_long_frame(self):
-        body = b"\xfa\x01\xf4\x03" + b"j" * 500
+        body = b"\xfa\x01\xf7\x03\x12\xf4\x03" + b"j" * 500
         long = bytes([2]) + len(body).to_bytes(8, "big") + body
         self.assertEqual(self.through("drop", long, frame(BEAT)), [(0, frame(BEAT))])
 

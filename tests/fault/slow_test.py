@@ -19,7 +19,7 @@ from proxy import Proxy  # noqa: E402
 FULL = os.environ.get("KATANA_FLOOD") == "full"
 QUESTIONS = 10_000 if FULL else 1_000
 CREDIT = 256 if FULL else 64
-ANSWER_MS = 1_000 if FULL else 300
+ANSWER_MS = 1_000
 # MB, of the gateway with 10 KB a question that waits, and of the worker with 100 KB a job in hand
 GATEWAY_MEMORY, WORKER_MEMORY = 64 + QUESTIONS // 100, 64 + CREDIT // 10
 

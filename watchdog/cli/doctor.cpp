@@ -98,11 +98,12 @@ void examine_models(const char* name, const config::Provider& p, const config::M
                                                                                         : "OPENAI_MODEL");
   const auto* row = table.default_of(name);
   const std::string answers = p.model.empty() && row ? row->id : p.model;
+  if (answers.empty()) return;
   if (is_served(answers))
     report.good(std::string(name) + ": model " + answers + " is served");
   else
-    report.broken(std::string(name) + ": model " + answers + " isn't among the " +
-                  std::to_string(served.size()) + " that this key may use; set " + setting);
+    report.warn(std::string(name) + ": model " + answers + " isn't among the " +
+                std::to_string(served.size()) + " that this key may use; set " + setting);
   for (const auto& model : table.models)
     if (model.provider == name && model.id != answers && !is_served(model.id))
       report.warn(std::string(name) + ": model " + model.id +

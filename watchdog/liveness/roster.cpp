@@ -66,7 +66,13 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
   Member& m = member(beat.component, beat.instance, now);
   if (m.buried != 0 && m.buried == beat.pid) return out;
   const bool another = m.beat && m.beat->process_id != beat.process_id;
-  if (m.beat && !another && beat.seq < m.beat->seq) return out;  // overtaken on its way: old news
+  // Overtaken on its way: old news, of itself or of the process that took its place.
+  if (m.beat && !another && beat.seq < m.beat->seq) return out;
+  if (another && beat.process_id == m.before && between(m.took_place, now) < limits_.gone) return out;
+  if (another) {
+    m.before = m.beat->process_id;
+    m.took_place = now;
+  }
   if (another && present(m.state) && !m.child) {
     // Somebody else restarted it faster than silence could tell.
     ++m.restarts;

@@ -44,6 +44,8 @@ struct Member {
   Mono moved{};               ///< last sign of progress, or last time it was ready with nothing under way
   bool child = false;         ///< supervised: its exits are reported to us
   bool said_goodbye = false;  ///< Down in good order
+  std::string before;         ///< process id of the one whose place it took
+  Mono took_place{};
   std::int64_t pid = 0;
   std::int64_t buried =
       0;  ///< a pid whose exit was reported: beats of it that were still under way don't count

@@ -188,6 +188,45 @@ TEST_F(OutboxTest, TheMessagesOfAnAnswerStandTogether) {
   EXPECT_EQ(telegram.count("delete"), 2) << "each steps aside once";
 }
 
+TEST_F(OutboxTest, APlaceholderStepsAsideOnceHoweverManyLongAnswersComeBeforeIt) {
+  constexpr int kWaiting = 10;
+  for (int turn = 1; turn <= kWaiting; ++turn)
+    open(turn);
+  world.run_for(Millis{30'000});
+  EXPECT_EQ(telegram.texts(7).size(), static_cast<std::size_t>(kWaiting));
+  for (int turn = 1; turn <= kWaiting; ++turn) {
+    box().finish(turn, {.text = words(1000) + "END" + std::to_string(turn)});
+    world.run_for(Millis{60'000});
+  }
+  until_idle();
+  EXPECT_EQ(telegram.count("delete"), kWaiting - 1);
+  int sounds = 0;
+  for (const auto& call : telegram.calls)
+    if (call.method == "send" && !call.out.silent) ++sounds;
+  EXPECT_EQ(sounds, kWaiting) << "one a question";
+  int last = 0;
+  for (const auto& text : telegram.texts(7)) {
+    const auto end = text.find("END");
+    if (end == std::string::npos) continue;
+    EXPECT_EQ(std::stoi(text.substr(end + 3)), ++last);
+  }
+  EXPECT_EQ(last, kWaiting);
+}
+
+TEST_F(OutboxTest, WithStreamingOffNothingStepsAsideForTextThatIsNotShownYet) {
+  config.streaming = config::Streaming::Off;
+  open(1);
+  open(2);
+  world.run_for(Millis{5'000});
+  box().grow(1, words(1500));
+  world.run_for(Millis{10'000});
+  EXPECT_EQ(telegram.count("delete"), 0);
+  box().finish(1, {.text = words(1500)});
+  box().finish(2, {.text = "two"});
+  until_idle();
+  EXPECT_EQ(telegram.texts(7).back(), "two");
+}
+
 TEST_F(OutboxTest, APlaceholderThatCantBeDeletedStaysAndItsAnswerComesBelow) {
   open(1);
   open(2);
@@ -631,6 +670,17 @@ TEST_F(OutboxTest, AGroupThatTellsOfItsMoveIsFollowedBeforeAnythingIsRefused) {
   box().finish(2, {.text = "later"});
   until_idle();
   EXPECT_THAT(telegram.texts(-10'077), ElementsAre("half and whole", "later"));
+}
+
+TEST_F(OutboxTest, ACallUnderWayToTheOldIdEndsBeforeTheGroupMoves) {
+  open(1, kGroup);
+  box().chat_moved(kGroup, -10'077);  // while the placeholder is on its way
+  EXPECT_TRUE(store.migrated.empty());
+  world.run_for(Millis{10'000});
+  EXPECT_EQ(store.migrated.size(), 1u);
+  box().finish(1, {.text = "answer"});
+  until_idle();
+  EXPECT_THAT(telegram.texts(-10'077), ElementsAre("answer"));
 }
 
 TEST_F(OutboxTest, WithACallUnderWayToTheOldIdItsRefusalMovesTheGroup) {

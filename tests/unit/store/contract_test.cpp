@@ -343,8 +343,9 @@ TEST_P(StoreContract, AMovedGroupTakesEverythingAlong) {
   const ChatKey old_chat{-5, 0};
   world.exchange(old_chat, "before?", "Before.");
   const OpenedTurn open = world.ask(old_chat, "open?");
+  ASSERT_TRUE(world.part_sent(open.placeholder_id, 55));
   await<std::int64_t>(world.loop, [&](auto done) {
-    world.store().add_reply(old_chat, Reply{0, "n", {}, {}}, done);
+    world.store().add_reply(old_chat, Reply{7, "n", {}, {}}, done);
   });
   const auto migrate = [&] {
     return await<Nothing>(world.loop, [&](auto done) { world.store().migrate_chat(-5, -1005, done); });
@@ -353,6 +354,9 @@ TEST_P(StoreContract, AMovedGroupTakesEverythingAlong) {
   ASSERT_TRUE(migrate()) << "told twice";
   EXPECT_EQ(world.unfinished().turns.at(0).chat, (ChatKey{-1005, 0}));
   EXPECT_EQ(world.unfinished().replies.at(0).chat, (ChatKey{-1005, 0}));
+  EXPECT_EQ(world.unfinished().turns.at(0).parts.at(0).message_id, 0) << "its messages stay behind";
+  EXPECT_EQ(world.unfinished().turns.at(0).question_id, 0);
+  EXPECT_EQ(world.unfinished().replies.at(0).reply.reply_to, 0);
   ASSERT_TRUE(world.lease({open.job_id, 1}));
   EXPECT_EQ(world.settle(World::answer({open.job_id, 1}, "Open.")), Settled::Applied);
   EXPECT_THAT(world.told({-1005, 0}, "now?"),

@@ -76,12 +76,15 @@ TEST_F(SqliteStore, OnlyItsOwnCopiesGoAndOnlyWhenTheyAreOld) {
     for (const auto& name : *names)
       leave(name, cutoff - Seconds{1});
   leave("katana.db.before-3", cutoff + Seconds{1});
+  leave("katana.db.replaced-7", cutoff - Seconds{1});  // as a process left it that was killed
+  leave("katana.db.replaced-7-wal", cutoff + Seconds{1});
   EXPECT_EQ(remove_old_copies(path, cutoff), ours.size());
   for (const auto& name : ours)
     EXPECT_FALSE(std::filesystem::exists(folder.file("state/" + name))) << name;
   for (const auto& name : others)
     EXPECT_TRUE(std::filesystem::exists(folder.file("state/" + name))) << name;
   EXPECT_TRUE(std::filesystem::exists(folder.file("state/katana.db.before-3")));
+  EXPECT_TRUE(std::filesystem::exists(folder.file("state/katana.db.replaced-7")));
   EXPECT_EQ(remove_old_copies(folder.file("nowhere/katana.db"), cutoff), 0U);
 }
 

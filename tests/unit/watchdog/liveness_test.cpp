@@ -106,8 +106,14 @@ TEST_F(RosterTest, ABeatThatWasOvertakenIsOldNewsAndADoubledOneNone) {
   EXPECT_TRUE(roster.beat(starting, now).empty());
   pass(Millis{750});
   EXPECT_EQ(state("claude-1"), State::Late) << "nor is it a sign of life";
-  starting.process_id = "claude-1/b";
-  EXPECT_FALSE(roster.beat(starting, now).empty()) << "another process counts anew";
+  auto successor = starting;
+  successor.process_id = "claude-1/b";
+  EXPECT_FALSE(roster.beat(successor, now).empty()) << "another process counts anew";
+  ready.seq = 3;
+  EXPECT_TRUE(roster.beat(ready, now).empty()) << "a late word of the one before";
+  EXPECT_EQ(roster.find("claude-1")->restarts, 1);
+  pass(Millis{3'000}, {successor});
+  EXPECT_FALSE(roster.beat(ready, now).empty()) << "no longer late: there are two of that name";
 }
 
 TEST_F(RosterTest, SilenceOfAProcessThatIsThereIsHung) {
