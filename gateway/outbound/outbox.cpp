@@ -252,6 +252,10 @@ void Outbox::Impl::housekeeping(Lane& lane) {
 /// names its question, and the calls are too few for that.
 void Outbox::Impl::keep_answers_apart(Lane& lane) {
   if (lane.group()) return;
+  if (lane.answers.size() == 1) {  // nearly always
+    lane.answers.front()->held = lane.answers.front()->makes_room = false;
+    return;
+  }
   struct Place {
     std::int64_t thread_id = 0;
     Answer* unsent = nullptr;  ///< the first answer here with messages to come
