@@ -157,7 +157,7 @@ void Outbox::Impl::attempt(Lane& lane, const WaitingReply& reply) {
   task->refused = [this, &lane] {
     lane.busy = false;
     if (!lane.first.empty() && lane.first.front().reply) reply_done(lane, 0, std::string(kNoRow));
-    refresh(lane);
+    settle(lane);
   };
   submit(task);
 }
