@@ -113,8 +113,8 @@ Result<void> Gateway::start() {
 
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/gateway.sock",
-      [this](const control::Request& request, control::ControlServer::Reply reply) {
-        this->control(request, std::move(reply));
+      [this](const control::Request& request, const control::ControlServer::Reply& reply) {
+        this->control(request, reply);
       });
   if (!control) return fail(with_context(control.error(), "opening the control socket"));
   control_ = std::move(*control);

@@ -405,10 +405,10 @@ void Outbox::Impl::run() {
 void Outbox::Impl::pump() {
   const Mono now = clock_.mono();
   while (!store_later_.empty() && store_later_.begin()->first <= now) {
-    auto task = std::move(store_later_.begin()->second);
+    const auto task = std::move(store_later_.begin()->second);
     store_later_.erase(store_later_.begin());
     --store_tasks_;
-    submit(std::move(task));
+    submit(task);
   }
   while (!sleeping_.empty() && sleeping_.begin()->first <= now)
     refresh(*sleeping_.begin()->second);
