@@ -98,11 +98,12 @@ void Gateway::ask_store() {
 std::string Gateway::write_beat_file() const {
   const std::string part = settings_.heartbeat_file + ".new";
   {
+    errno = 0;
     std::ofstream file(part, std::ios::trunc);
     file << to_unix(service_.clock().wall()) << std::endl;  // flushed here: a full disk shows then
     if (!file) {
-      return "the heartbeat file can't be written: " + part +
-             "; is its directory there, and writable for this user?";
+      return "the heartbeat file can't be written: " + part + ": " + std::strerror(errno) +
+             "; its directory must be there, writable for this user, on a disk that works";
     }
   }
   ::chmod(part.c_str(), 0644);

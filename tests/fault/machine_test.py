@@ -210,7 +210,8 @@ class Disk(Trial):
         self.ask()
         self.assert_just()
         self.order("disk", IO_ERROR)
-        told(self.d, "CRITICAL", "gateway is unhealthy", "disk errors", limit=150)
+        told(self.d, "CRITICAL", "gateway is unhealthy", "Input/output error", limit=150)  # of the heartbeat file, at once
+        eventually("the store's trouble is known", lambda: "disk errors" in json.dumps(self.d.health()[1]), limit=150)
         self.order("disk", 0)
         told(self.d, "RESOLVED", "gateway is unhealthy")
         self.ask()
