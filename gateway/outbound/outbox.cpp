@@ -258,7 +258,7 @@ void Outbox::Impl::keep_answers_apart(Lane& lane) {
   }
   struct Place {
     std::int64_t thread_id = 0;
-    Answer* unsent = nullptr;  ///< the first answer here with messages to come
+    Answer* next = nullptr;  ///< the first answer here with a message to be sent
     bool long_one = false;
     bool any = false;
   };
@@ -269,12 +269,13 @@ void Outbox::Impl::keep_answers_apart(Lane& lane) {
         std::find_if(places.begin(), places.end(), [&](const Place& p) { return p.thread_id == thread_id; });
     if (place == places.end()) place = places.insert(places.end(), {thread_id});
     answer->makes_room = false;
-    answer->held = place->unsent != nullptr ||
-                   (!answer->first_sent && (place->long_one || (answer->aside && place->any)));
-    if (place->unsent != nullptr && answer->bare()) place->unsent->makes_room = true;
+    answer->held =
+        place->next != nullptr || (!answer->first_sent && (place->long_one || (answer->aside && place->any)));
+    if (place->next != nullptr && answer->bare()) place->next->makes_room = true;
     place->any = true;
     place->long_one = place->long_one || answer->long_one();
-    if (place->unsent == nullptr && answer->unsent()) place->unsent = answer;
+    const bool to_come = answer->unsent() || (!answer->first_sent && answer->abandoned.empty());
+    if (place->next == nullptr && to_come) place->next = answer;
   }
   const auto next = std::find_if(lane.first.begin(), lane.first.end(),
                                  [](const FirstSend& f) { return f.answer == nullptr || !f.answer->held; });

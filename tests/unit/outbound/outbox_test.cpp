@@ -213,6 +213,35 @@ TEST_F(OutboxTest, APlaceholderStepsAsideOnceHoweverManyLongAnswersComeBeforeIt)
   EXPECT_EQ(last, kWaiting);
 }
 
+TEST_F(OutboxTest, WhatIsAskedWhileOneIsAsideComesAfterIt) {
+  open(1);
+  open(2);
+  world.run_for(Millis{5'000});
+  box().grow(1, words(900));
+  world.run_for(Millis{5'000});
+  EXPECT_EQ(telegram.count("delete"), 1);
+  box().restart(1);  // a new attempt: nothing says that it will be long again
+  open(3);
+  world.run_for(Millis{5'000});
+  box().finish(1, {.text = "one"});
+  box().finish(2, {.text = "two"});
+  box().finish(3, {.text = "three"});
+  until_idle();
+  EXPECT_THAT(telegram.texts(7), ElementsAre("one", "two", "three"));
+}
+
+TEST_F(OutboxTest, AfterADeathBetweenTwoStepsAsideTheSecondOneFollows) {
+  open(1);
+  open(2);  // its placeholder was gone when we died
+  box().open(
+      AnswerSlot{.turn_id = 3, .chat = {7, 0}, .parts = {AnswerPart{.outbox_id = 30, .message_id = -5}}});
+  telegram.messages[-5] = {7, {.chat_id = 7, .text = "…"}, false};  // older than all that come
+  for (int turn = 1; turn <= 3; ++turn)
+    box().finish(turn, {.text = "answer " + std::to_string(turn)});
+  until_idle();
+  EXPECT_THAT(telegram.texts(7), ElementsAre("answer 1", "answer 2", "answer 3"));
+}
+
 TEST_F(OutboxTest, WithStreamingOffNothingStepsAsideForTextThatIsNotShownYet) {
   config.streaming = config::Streaming::Off;
   open(1);
