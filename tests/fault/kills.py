@@ -6,8 +6,8 @@
 a second worker that took over. `--limits`: with Telegram's limits, on both sides; then the bot's pace is judged, too.
 N kills in all, shared by some fields: deployments of their own that run side by side. Prints a table of kills by step and
 ends with status 1 if any answer was lost, doubled, altered, out of order or in another chat, if the store says otherwise,
-or if more placeholders stayed than there were kills (or a single kill left more than one in a chat). KATANA_BIN names the
-programs; they must be built with KATANA_FAIL_POINTS.
+or if more placeholders stayed than there were kills (a single kill more than one in a chat, a worker's or a freeze any at
+all). KATANA_BIN names the programs; they must be built with KATANA_FAIL_POINTS.
 """
 
 import argparse
