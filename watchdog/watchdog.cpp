@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include <signal.h>
 #include <unistd.h>
@@ -18,10 +17,8 @@
 namespace katana::watchdog {
 namespace {
 
-constexpr Millis kTick{250};
-constexpr Millis kLastWords{1'000};     // for notices that are being sent while we stop
-constexpr Millis kOrphanLimit{25'000};  // the drain of a process (20 s), and its last words
-constexpr std::size_t kMaxIncidentFile = 1 << 20;
+constexpr Millis kLastWords{1'000};  // for notices that are being sent while we stop
+constexpr std::size_t kMaxIncidentFile = 16 << 20;
 
 constexpr log::Room kLog{"watchdog"};
 
@@ -29,22 +26,6 @@ std::string host_name() {
   char name[256] = {};
   gethostname(name, sizeof name - 1);
   return name;
-}
-
-/// When a process started, in clock ticks since boot: with it a pid can't be mistaken for a later process's.
-/// 0: gone.
-std::uint64_t start_time(std::int64_t pid) {
-  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
-  std::string all((std::istreambuf_iterator<char>(file)), {});
-  const auto paren = all.rfind(')');  // the command's name may hold blanks
-  if (paren == std::string::npos) return 0;
-  std::istringstream words(all.substr(paren + 1));
-  std::string word;
-  for (int field = 3; field < 22; ++field)
-    words >> word;
-  std::uint64_t ticks = 0;
-  words >> ticks;
-  return ticks;
 }
 
 service::Identity identity_of(const config::Settings& s) {
@@ -56,11 +37,6 @@ service::Identity identity_of(const config::Settings& s) {
   identity.http_optional = true;  // the page isn't worth the service
   identity.drain_limit = Millis{2'000};
   return identity;
-}
-
-std::map<std::string, int> others(std::map<std::string, int> expect) {
-  expect.erase("watchdog");  // whoever reads this is here
-  return expect;
 }
 
 }  // namespace
@@ -115,21 +91,30 @@ Now Watchdog::now() const {
 // ---- start and stop ----
 
 Result<void> Watchdog::start() {
-  const auto exists = [this](const bus::Heartbeat& b) {
-    return b.host == host_ && b.pid > 0 && (kill(static_cast<pid_t>(b.pid), 0) == 0 || errno == EPERM);
+  const auto look = [this](const bus::Heartbeat& b) {
+    if (b.host != host_ || b.pid <= 0) return Presence::Unknown;
+    return kill(static_cast<pid_t>(b.pid), 0) == 0 || errno == EPERM ? Presence::There : Presence::Gone;
   };
-  roster_ = std::make_unique<Roster>(Limits{}, exists, service_.clock().mono());
+  settings_.expect.erase("watchdog");  // whoever reads this is here
+  roster_ = std::make_unique<Roster>(Limits{}, look, service_.clock().mono());
   book_ = std::make_unique<Book>(
-      host_, [] { return fresh_id(10); }, [this](const Notice& notice) { notify(notice); });
-  judge_ = std::make_unique<Judge>(*book_, *roster_, others(settings_.expect));
+      host_, settings_.page_url.empty() ? "" : settings_.page_url + "/runbook",
+      Book::Events{[] { return fresh_id(10); }, [this](const Notice& notice) { notify(notice); },
+                   [this] { return load_of(*roster_); }});
+  judge_ = std::make_unique<Judge>(*book_, *roster_, settings_.expect, host_);
+  desk_ = std::make_unique<Desk>(
+      *book_,
+      Desk::Hands{[this] { return now(); }, [this](const std::string& instance) { return restart(instance); },
+                  [this] { settle(); }});
   disk_ = std::make_unique<Disk>(service_.loop());
   site_ = std::make_unique<Site>([this] { return snapshot(); }, [this] { return service_.metrics_text(); });
   if (auto opened = open_deliveries(); !opened) return opened;
   restore_incidents();
+  if (auto opened = open_ops_chat(); !opened) return opened;
   if (auto opened = open_doors(); !opened) return opened;
 
   loop::Loop& loop = service_.loop();
-  timers_.push_back(loop.every(kTick, [this] { tick(); }));
+  timers_.push_back(loop.every(Roster::kTick, [this] { tick(); }));
   timers_.push_back(loop.every(Millis{1'000}, [this] { site_->publish(); }));
   if (supervise_) {
     supervisor_ = std::make_unique<Supervisor>([] { return random_u64(); });
@@ -142,6 +127,7 @@ Result<void> Watchdog::start() {
   }
   for (auto& d : deliveries_)
     d->start();
+  if (ops_chat_) ops_chat_->start();
   service_.ready();
   return {};
 }
@@ -175,11 +161,38 @@ Result<void> Watchdog::open_deliveries() {
 
 void Watchdog::restore_incidents() {
   const std::string path = directory_ + "/incidents.json";
-  if (!std::filesystem::exists(path)) return;
-  const auto restored = read_whole(path, kMaxIncidentFile).and_then([this](const std::string& s) {
-    return book_->restore(s, now());
-  });
-  if (!restored) return kLog.error("open incidents of the last run are lost: {}", restored.error().detail);
+  if (std::filesystem::exists(path)) {
+    const auto restored = read_whole(path, kMaxIncidentFile).and_then([this](const std::string& s) {
+      return book_->restore(s, now());
+    });
+    if (!restored) kLog.error("open incidents of the last run are lost: {}", restored.error().detail);
+  }
+  recover_notices();
+  resume_channels();
+}
+
+/// Our former self may have died between a notice and the book's file. The spools know: a notice leaves them
+/// only after the file that holds it was written.
+void Watchdog::recover_notices() {
+  const std::uint64_t known = book_->last_notice();
+  std::map<std::uint64_t, Notice> in_doubt;
+  std::map<std::uint64_t, std::vector<std::string>> holders;
+  for (const auto& d : deliveries_)
+    for (auto& notice : d->waiting()) {
+      if (notice.number <= known) continue;
+      holders[notice.number].push_back(d->name());
+      in_doubt.emplace(notice.number, std::move(notice));
+    }
+  for (const auto& [number, notice] : in_doubt) {
+    book_->recover(notice, now());
+    const auto& has = holders[number];
+    for (const auto& d : deliveries_)
+      if (d->name() != notice.except && std::find(has.begin(), has.end(), d->name()) == has.end())
+        d->accept(notice);
+  }
+}
+
+void Watchdog::resume_channels() {
   std::vector<std::string> moot;
   for (const auto& [key, incident] : book_->open_incidents()) {
     const Report& report = incident.report;
@@ -196,11 +209,110 @@ void Watchdog::restore_incidents() {
     book_->resolve(key, now());
 }
 
+std::unique_ptr<telegram::BotApi> Watchdog::alert_bot() {
+  return std::make_unique<telegram::HttpBotApi>(
+      service_.http(), telegram::BotAccess{settings_.telegram.api_url, settings_.alerts.telegram_token,
+                                           settings_.telegram.proxy});
+}
+
+Result<void> Watchdog::open_ops_chat() {
+  const config::Alerts& a = settings_.alerts;
+  if (a.telegram_token.empty()) return {};
+  std::int64_t chat = 0;
+  std::from_chars(a.telegram_chat.data(), a.telegram_chat.data() + a.telegram_chat.size(), chat);
+  ops_chat_ = std::make_unique<OpsChat>(
+      service_.loop(), service_.clock(), alert_bot(), chat, a.ops_users, *desk_,
+      OpsChat::Events{[this] { return to_lines(snapshot()); }, [this] { return incident_lines(snapshot()); },
+                      [this](const Error& e) {
+                        judge_->ops_chat_failed(e, now());
+                        settle();
+                      },
+                      [this] {
+                        judge_->ops_chat_works(now());
+                        settle();
+                      }});
+  return {};
+}
+
+Result<void> Watchdog::open_dead_man() {
+  if (settings_.alerts.deadman_url.empty()) return {};
+  DeadMan::Chain chain{[this](const std::string& id) {
+                         bus::Heartbeat beat;
+                         beat.component = beat.instance = kSelfCheck;
+                         beat.process_id = id;
+                         beat.host = host_;
+                         if (own_beats_) own_beats_->publish(beat);
+                       },
+                       [this](const Notice& n, std::function<void(Result<void>)> then) {
+                         spool_of_a_check(n, std::move(then));
+                       },
+                       [this](std::function<void(Result<void>)> then) { any_channel(std::move(then)); }};
+  dead_man_ = std::make_unique<DeadMan>(service_.loop(), service_.clock(), service_.http(),
+                                        settings_.alerts.deadman_url, std::move(chain),
+                                        DeadMan::Events{[this](const Error& e) {
+                                                          judge_->dead_man_failed(e, now());
+                                                          settle();
+                                                        },
+                                                        [this] {
+                                                          judge_->dead_man_works(now());
+                                                          settle();
+                                                        }});
+  // What is published before our own socket listens would be lost.
+  auto connected = service_.bus().connect_heartbeats(settings_.watch, [this, begun = false]() mutable {
+    if (!std::exchange(begun, true)) dead_man_->start();
+  });
+  if (!connected) return fail(with_context(connected.error(), "the dead-man switch's own heartbeat"));
+  own_beats_ = std::move(*connected);
+  return {};
+}
+
+/// Where notices are kept, on the thread that keeps them.
+void Watchdog::spool_of_a_check(const Notice& notice, std::function<void(Result<void>)> then) {
+  const std::string path = directory_ + "/spool/self-check.json";
+  disk_->run(
+      [path, json = to_spool(notice), id = notice.id]() -> Result<void> {
+        if (auto written = write_durably(path, json); !written) return written;
+        const auto back =
+            read_whole(path, kMaxIncidentFile).and_then([](const std::string& s) { return parse_notice(s); });
+        if (!back) return fail(back.error());
+        if (back->id != id) return fail(Code::Internal, path + " holds another notice than was written");
+        return remove_durably(path);
+      },
+      std::move(then));
+}
+
+/// Asks one after the other until one would take a notice.
+void Watchdog::any_channel(std::function<void(Result<void>)> then) {
+  struct Round {
+    std::size_t next = 0;
+    std::string refusals;
+    std::function<void(Result<void>)> then;
+    std::function<void()> ask;
+  };
+  auto round = std::make_shared<Round>();
+  round->then = std::move(then);
+  round->ask = [this, weak = std::weak_ptr<Round>(round)] {
+    const auto held = weak.lock();
+    if (!held) return;
+    if (held->next == deliveries_.size())
+      return held->then(
+          fail(Code::Internal, held->refusals.empty() ? "no alert channel is set" : held->refusals));
+    Delivery& delivery = *deliveries_[held->next++];
+    delivery.probe([held, name = delivery.name()](const Result<void>& outcome) {
+      if (outcome) return held->then({});
+      held->refusals += (held->refusals.empty() ? "" : "; ") + name + ": " + outcome.error().detail;
+      held->ask();
+    });
+  };
+  round->ask();
+}
+
 Result<void> Watchdog::open_doors() {
   auto heartbeats =
       service_.bus().serve_heartbeats(settings_.watch, [this](const bus::Heartbeat& b) { heard(b); });
   if (!heartbeats) return fail(with_context(heartbeats.error(), "KATANA_WATCH"));
   heartbeats_ = std::move(*heartbeats);
+  if (auto opened = open_dead_man(); !opened) return opened;
   if (!settings_.watchdog_http.empty()) kLog.info("Status page: http://{}/", settings_.watchdog_http);
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/watchdog.sock",
@@ -222,6 +334,8 @@ void Watchdog::reload() {
                                  [&](const auto& d) { return d->name() == channel->name(); });
     if (it != deliveries_.end()) (*it)->replace(std::move(channel));
   }
+  if (dead_man_ && !settings_.alerts.deadman_url.empty()) dead_man_->replace(settings_.alerts.deadman_url);
+  if (ops_chat_) ops_chat_->replace(alert_bot(), settings_.alerts.ops_users);
   kLog.info("{} alert channels opened anew", deliveries_.size());
 }
 
@@ -236,179 +350,6 @@ void Watchdog::drain() {
     if (idle()) service_.drained();
   }));
   timers_.push_back(service_.loop().after(kLastWords, [this] { service_.drained(); }));
-}
-
-// ---- judging ----
-
-void Watchdog::heard(const bus::Heartbeat& beat) {
-  apply(roster_->beat(beat, service_.clock().mono()));
-  const Member* m = roster_->find(beat.instance);
-  if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process
-  if (!stopping_) judge_->beat(beat, now());
-  if (supervisor_) supervisor_->heard(beat.instance);
-  if (supervisor_ && m->state == State::Up) supervisor_->ready(beat.instance);
-  settle();
-}
-
-void Watchdog::tick() {
-  apply(roster_->tick(service_.clock().mono()));
-  if (!stopping_) {
-    judge_->tick(roster_->missing(others(settings_.expect), service_.clock().mono()), now());
-    book_->tick(now());
-  }
-  settle();
-}
-
-void Watchdog::apply(const Roster::Changes& changes) {
-  for (const auto& change : changes) {
-    const bool bad = change.to == State::Down || change.to == State::Hung;
-    kLog.write(bad && !stopping_ ? log::Level::Warning : log::Level::Info, "{}: {} -> {}: {}",
-               change.instance, to_string(change.from), to_string(change.to), change.why);
-    if (stopping_) continue;
-    judge_->changed(change, now());
-    if (supervisor_ && change.to == State::Hung) supervisor_->hung(change.instance, service_.clock().mono());
-  }
-  if (!changes.empty() && site_) site_->publish();
-}
-
-/// After every event: what the supervisor wants done, and the open incidents on disk.
-void Watchdog::settle() {
-  if (begun_ && !stopping_)
-    for (const auto& order : supervisor_->orders(service_.clock().mono()))
-      parent_->send(order);
-  if (book_->revision() == saved_revision_) return;
-  saved_revision_ = book_->revision();
-  disk_->run(
-      [path = directory_ + "/incidents.json", all = book_->dump()] { return write_durably(path, all); },
-      [](const Result<void>& r) {
-        if (!r) kLog.error("open incidents aren't kept: {}", r.error().detail);
-      });
-  site_->publish();
-}
-
-void Watchdog::notify(const Notice& notice) {
-  kLog.write(notice.kind == NoticeKind::Resolved ? log::Level::Info : log::Level::Warning, "incident {}: {}",
-             notice.incident, subject(notice));
-  for (auto& d : deliveries_)
-    if (d->name() != notice.except) d->accept(notice);
-}
-
-// ---- supervising ----
-
-void Watchdog::from_parent(FromParent message) {
-  const Mono mono = service_.clock().mono();
-  if (const auto* former = std::get_if<Replaced>(&message)) {
-    judge_->replaced(describe(former->ending), std::chrono::duration_cast<Millis>(mono - former->at), now());
-  } else if (const auto* plan = std::get_if<Planned>(&message)) {
-    supervisor_->plan(plan->name, plan->component, mono);
-  } else if (const auto* child = std::get_if<Running>(&message)) {
-    if (!supervisor_->plans(child->name)) return;
-    children_[child->name] = {child->pid, start_time(child->pid)};
-    supervisor_->running(child->name, child->pid, child->age, mono);
-    apply(roster_->launched(supervisor_->component_of(child->name), child->name, child->pid, mono));
-  } else if (const auto* dead = std::get_if<Exited>(&message)) {
-    child_exited(*dead);
-  } else if (std::get_if<Begin>(&message)) {
-    begun_ = true;
-    judge_->serving(now());
-  } else if (std::get_if<Stopping>(&message)) {
-    stopping_ = true;
-  }
-  settle();
-}
-
-void Watchdog::child_exited(const Exited& exited) {
-  if (!supervisor_->plans(exited.name)) return;
-  const Mono mono = service_.clock().mono();
-  children_.erase(exited.name);
-  const Run run = supervisor_->exited(exited.name, exited.ending, mono);
-  if (run == Run::Refused && !stopping_)
-    judge_->refused(supervisor_->component_of(exited.name), exited.name, exited.line, now());
-  apply(roster_->exited(exited.name, exited.pid, exited.ending, mono));
-  if (run == Run::Off) {
-    kLog.info("{} has nothing to do and stays off", exited.name);
-    judge_->off(exited.name, now());
-  }
-}
-
-/// Without the parent nothing could be restarted or stopped any more, and the next `katana up` would meet our
-/// children: we stop them, and ourselves.
-void Watchdog::parent_gone() {
-  if (service_.state() == bus::ServiceState::Draining) return;
-  kLog.error("the parent has died; stopping everything");
-  judge_->parent_died(now());
-  stopping_ = true;
-  settle();
-  orphaned_ = service_.clock().mono();
-  for (const auto& [name, child] : children_)
-    if (start_time(child.first) == child.second) kill(static_cast<pid_t>(child.first), SIGTERM);
-  timers_.push_back(service_.loop().every(Millis{100}, [this] { stop_orphans(); }));
-}
-
-void Watchdog::stop_orphans() {
-  const bool late = service_.clock().mono() - orphaned_ > kOrphanLimit;
-  bool any = false;
-  for (const auto& [name, child] : children_) {
-    if (start_time(child.first) != child.second) continue;
-    any = true;
-    if (late) kill(static_cast<pid_t>(child.first), SIGKILL);
-  }
-  if (!any || late) service_.stop();
-}
-
-// ---- what others see ----
-
-Snapshot Watchdog::snapshot() const {
-  Snapshot s;
-  s.now = now();
-  s.host = host_;
-  s.supervising = supervise_;
-  s.roster = roster_.get();
-  s.book = book_.get();
-  s.expect = settings_.expect;
-  for (const auto& d : deliveries_)
-    s.channels.push_back(d->status());
-  return s;
-}
-
-void Watchdog::answer(const control::Request& request, control::ControlServer::Reply reply) {
-  const auto has = [&](const char* word) {
-    return std::find(request.words.begin(), request.words.end(), word) != request.words.end();
-  };
-  const Snapshot s = snapshot();
-  if (request.verb == "status")
-    return reply({healthy(s) ? 0 : 1, has("json") ? to_json(s) + "\n" : to_table(s, has("colour"))});
-  if (request.verb == "incidents") return reply({0, incidents_table(s)});
-  if (request.verb == "alert-test") return alert_test(std::move(reply));
-  reply({1, "the watchdog doesn't know '" + request.verb + "'\n"});
-}
-
-/// One notice through each channel; the answer waits for the first try of all.
-void Watchdog::alert_test(control::ControlServer::Reply reply) {
-  if (deliveries_.empty()) return reply({1, "nobody will be told: no alert channel is set\n"});
-  struct Round {
-    std::size_t open;
-    control::Answer answer{0, ""};
-    control::ControlServer::Reply reply;
-  };
-  auto round = std::make_shared<Round>(Round{deliveries_.size(), {}, std::move(reply)});
-  Notice notice;
-  notice.incident = fresh_id(10);
-  notice.kind = NoticeKind::Test;
-  notice.at = notice.since = now().wall;
-  notice.host = host_;
-  notice.where = "watchdog";
-  notice.title = "alert from katana alert-test";
-  notice.effect = "none, this is a test";
-  for (auto& d : deliveries_) {
-    notice.id = fresh_id(10);
-    d->accept(notice, [round, name = d->name()](const Result<Receipt>& result) {
-      round->answer.text +=
-          name + ": " + (result ? "sent: " + result->said : "failed: " + result.error().detail) + "\n";
-      if (!result) round->answer.status = 1;
-      if (--round->open == 0) round->reply(round->answer);
-    });
-  }
 }
 
 }  // namespace katana::watchdog

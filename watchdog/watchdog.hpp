@@ -14,6 +14,9 @@
 #include "common/service/service.hpp"
 #include "watchdog/channels/delivery.hpp"
 #include "watchdog/channels/disk.hpp"
+#include "watchdog/duty/dead_man.hpp"
+#include "watchdog/duty/desk.hpp"
+#include "watchdog/duty/ops_chat.hpp"
 #include "watchdog/incident/book.hpp"
 #include "watchdog/incident/judge.hpp"
 #include "watchdog/liveness/roster.hpp"
@@ -34,12 +37,22 @@ class Watchdog {
   int run();
 
  private:
+  /// The component of the dead-man switch's own heartbeats: no process of the deployment.
+  static constexpr const char* kSelfCheck = "self-check";
+
   service::Hooks hooks();
   void report(bus::Heartbeat& beat);
   Result<void> start();
   Result<void> open_deliveries();
   Result<void> open_doors();
+  Result<void> open_dead_man();
+  void spool_of_a_check(const Notice& notice, std::function<void(Result<void>)> then);
+  void any_channel(std::function<void(Result<void>)> then);
   void restore_incidents();
+  void recover_notices();
+  void resume_channels();
+  Result<void> open_ops_chat();
+  [[nodiscard]] std::unique_ptr<telegram::BotApi> alert_bot();
   void drain();
   void reload();
 
@@ -47,7 +60,9 @@ class Watchdog {
   void tick();
   void apply(const Roster::Changes& changes);
   void settle();
+  void keep_book();
   void notify(const Notice& notice);
+  Result<std::string> restart(const std::string& instance);
 
   void from_parent(FromParent message);
   void child_exited(const Exited& exited);
@@ -55,6 +70,7 @@ class Watchdog {
   void stop_orphans();
 
   void answer(const control::Request& request, control::ControlServer::Reply reply);
+  [[nodiscard]] control::Answer on_duty(const control::Request& request);
   void alert_test(control::ControlServer::Reply reply);
   Snapshot snapshot() const;
   [[nodiscard]] Now now() const;
@@ -72,7 +88,11 @@ class Watchdog {
   std::unique_ptr<Roster> roster_;
   std::unique_ptr<Book> book_;
   std::unique_ptr<Judge> judge_;
-  std::uint64_t saved_revision_ = 0;
+  std::unique_ptr<Desk> desk_;
+  std::unique_ptr<OpsChat> ops_chat_;
+  std::unique_ptr<DeadMan> dead_man_;
+  std::uint64_t kept_revision_ = 0;
+  bool keeping_ = false;
 
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<ParentLink> parent_;
@@ -80,8 +100,10 @@ class Watchdog {
   std::map<std::string, std::pair<std::int64_t, std::uint64_t>>
       children_;  ///< name -> pid and its start time
   Mono orphaned_{};
+  std::map<std::string, LastWords> last_words_;  ///< by instance
 
   std::shared_ptr<void> heartbeats_;
+  std::unique_ptr<bus::HeartbeatSink> own_beats_;  ///< the dead-man switch's way in
   std::unique_ptr<Site> site_;
   std::unique_ptr<control::ControlServer> control_;
   std::vector<loop::Timer> timers_;

@@ -143,6 +143,8 @@ void read_http_and_log(Reader& in, Settings& s) {
   in.read("KATANA_GATEWAY_HTTP", s.gateway_http, parse_listen_address);
   in.read("KATANA_WATCHDOG_HTTP", s.watchdog_http, parse_listen_address);
   in.read_secret("KATANA_WATCHDOG_TOKEN", s.watchdog_token, parse_page_token);
+  if (!s.watchdog_http.empty()) s.page_url = "http://" + s.watchdog_http;
+  in.read("KATANA_PAGE_URL", s.page_url, parse_base_url);
   static constexpr Choice<std::string_view> kLevels[] = {{"debug", "debug"},
                                                          {"info", "info"},
                                                          {"warning", "warning"},
@@ -265,10 +267,10 @@ std::vector<std::string> problems_of(Program program, const Environment& env) {
 }
 
 std::vector<Secret> secrets_of(const Settings& s) {
-  std::vector<Secret> out{s.telegram.token,       s.telegram.proxy, s.telegram.webhook_secret,
-                          s.claude.proxy,         s.watchdog_token, s.alerts.telegram_token,
-                          s.alerts.smtp_password, s.alerts.command, s.alerts.webhook_url,
-                          s.alerts.deadman_url};
+  std::vector<Secret> out{s.telegram.token,       s.telegram.proxy,    s.telegram.webhook_secret,
+                          s.claude.proxy,         s.watchdog_token,    s.alerts.telegram_token,
+                          s.alerts.smtp_password, s.alerts.command,    s.alerts.webhook_url,
+                          s.alerts.webhook_key,   s.alerts.deadman_url};
   for (const auto* provider : {&s.claude, &s.openai}) {
     out.insert(out.end(), provider->keys.begin(), provider->keys.end());
   }

@@ -106,6 +106,7 @@ void read_alerts(Reader& in, Settings& s) {
   read_mail(in, s.alerts);
   in.read_secret("ALERT_COMMAND", s.alerts.command, parse_command);
   in.read_secret("ALERT_WEBHOOK_URL", s.alerts.webhook_url, parse_secret_url);
+  in.read_secret("ALERT_WEBHOOK_KEY", s.alerts.webhook_key, as_is);
   in.read_secret("ALERT_DEADMAN_URL", s.alerts.deadman_url, parse_secret_url);
 }
 

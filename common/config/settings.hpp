@@ -70,6 +70,7 @@ struct Alerts {
   std::string smtp_ca_file;  ///< SMTP_CA_FILE: an extra trust anchor for a private mail server
   Secret command;
   Secret webhook_url;
+  Secret webhook_key;  ///< sent as `routing_key`
   Secret deadman_url;
 };
 
@@ -104,6 +105,8 @@ struct Settings {
 
   std::string gateway_http;   ///< empty: off
   std::string watchdog_http;  ///< empty: off
+  std::string
+      page_url;  ///< what links to the watchdog's page begin with, without `/` at the end; empty: no links
   Secret watchdog_token;
   std::string heartbeat_file;
   std::map<std::string, int> expect;  ///< component -> how many; "gateway" -> 1

@@ -122,7 +122,17 @@ void Session::set_up() {
       +[](void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) -> int {
         return static_cast<Session*>(self)->cancelled_.load() ? 1 : 0;
       });
-  set_message();
+  curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Session::on_reply);
+  curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(
+      easy_, CURLOPT_WRITEFUNCTION,
+      +[](char*, std::size_t size, std::size_t count, void*) { return size * count; });
+  if (mail_.message.empty()) {
+    curl_easy_setopt(easy_, CURLOPT_CUSTOMREQUEST, "NOOP");
+    curl_easy_setopt(easy_, CURLOPT_NOBODY, 1L);
+  } else {
+    set_message();
+  }
 }
 
 void Session::set_message() {
@@ -135,11 +145,6 @@ void Session::set_message() {
   curl_easy_setopt(easy_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(mail_.message.size()));
   curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Session::on_read);
   curl_easy_setopt(easy_, CURLOPT_READDATA, this);
-  curl_easy_setopt(easy_, CURLOPT_HEADERFUNCTION, &Session::on_reply);
-  curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
-  curl_easy_setopt(
-      easy_, CURLOPT_WRITEFUNCTION,
-      +[](char*, std::size_t size, std::size_t count, void*) { return size * count; });
 }
 
 std::size_t Session::on_read(char* into, std::size_t size, std::size_t count, void* self) {

@@ -10,7 +10,8 @@
 
 namespace katana::net {
 
-/// One message to hand to a mail server. `message` is complete (headers and body, CRLF lines).
+/// One message to hand to a mail server. `message` is complete (headers and body, CRLF lines); without one
+/// the server is only asked whether it lets us in: connection, TLS, password, and a NOOP.
 struct Mail {
   std::string url;  ///< `smtp://host:587` (STARTTLS is required) or `smtps://host:465`
   std::string user;

@@ -19,6 +19,11 @@ CommandChannel::CommandChannel(loop::Loop& loop, const std::string& command) : l
     argv_.push_back(word);
 }
 
+void CommandChannel::probe(std::function<void(Result<void>)> then) {
+  if (access(argv_.front().c_str(), X_OK) == 0) return then({});
+  then(fail(Code::Internal, "the alert command can't be executed: " + std::string(std::strerror(errno))));
+}
+
 void CommandChannel::send(const Notice& notice, const std::string&,
                           std::function<void(Result<Receipt>)> then) {
   int ends[2] = {-1, -1};

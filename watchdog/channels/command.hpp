@@ -16,8 +16,11 @@ class CommandChannel final : public Channel {
   /// `command`: the program and its arguments, separated by blanks.
   CommandChannel(loop::Loop& loop, const std::string& command);
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] bool wants(NoticeKind) const override { return true; }
+  [[nodiscard]] Pace pace() const override { return {30, Millis{2'000}}; }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override;
+  void probe(std::function<void(Result<void>)> then) override;
 
  private:
   const std::string name_ = "command";

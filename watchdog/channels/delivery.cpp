@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMaxFile = 64 << 10;
+constexpr std::size_t kMaxFile = 1 << 20;  // a storm with all its members
 constexpr std::size_t kThreads = 200;
 
 constexpr log::Room kLog{"channels"};
@@ -97,6 +97,7 @@ void Delivery::keep_thread(const std::string& incident, const std::string& threa
 }
 
 void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)> then) {
+  if (!channel_->wants(notice.kind)) return;
   if (waiting_.size() >= kMost) {
     ++dropped_;
     kLog.error("{}: {} notices wait already; '{}' is dropped", name(), kMost, subject(notice));
@@ -107,7 +108,7 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
   const std::uint64_t number = fresh.number;
   const std::string path = path_of(fresh);
   queue(std::move(fresh));
-  disk_.run([path, json = to_json(notice)] { return write_durably(path, json); },
+  disk_.run([path, json = to_spool(notice)] { return write_durably(path, json); },
             [this, number](const Result<void>& stored) {
               // A full disk must not keep anybody from being told: it is sent from memory then.
               if (!stored) kLog.error("{}: {}; sending without the spool", name(), stored.error().detail);
@@ -145,10 +146,28 @@ void Delivery::pump() {
   }
   if (!started_ || sending_ || retry_ || waiting_.empty() || !waiting_.front().stored) return;
   if (next_) channel_ = std::move(next_);
+  if (const Millis wait = take_turn(); wait.count() > 0) return go_on(wait);
   sending_ = true;
   const Notice& notice = waiting_.front().notice;
   channel_->send(notice, thread_of(notice.incident),
                  [this](Result<Receipt> result) { done(std::move(result)); });
+}
+
+/// A bucket of turns that fills again with time.
+Millis Delivery::take_turn() {
+  const Channel::Pace pace = channel_->pace();
+  const Mono now = clock_.mono();
+  const double filled = counted_ == Mono{} ? pace.burst
+                                           : std::chrono::duration<double>(now - counted_) /
+                                                 std::chrono::duration<double>(pace.every);
+  turns_ = std::min<double>(pace.burst, turns_ + filled);
+  counted_ = now;
+  if (turns_ < 1) {
+    const auto wait = std::chrono::duration<double>(pace.every) * (1 - turns_);
+    return std::chrono::ceil<Millis>(wait);
+  }
+  turns_ -= 1;
+  return Millis{0};
 }
 
 void Delivery::done(Result<Receipt> result) {
@@ -216,6 +235,13 @@ void Delivery::finish_front() {
               if (!r) kLog.error("{}: {}; that notice may come twice", name(), r.error().detail);
             });
   waiting_.pop_front();
+}
+
+std::vector<Notice> Delivery::waiting() const {
+  std::vector<Notice> out;
+  for (const auto& item : waiting_)
+    out.push_back(item.notice);
+  return out;
 }
 
 Delivery::Status Delivery::status() const {

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "common/core/backoff.hpp"
 #include "common/core/clock.hpp"
@@ -55,11 +56,14 @@ class Delivery {
   void accept(const Notice& notice, std::function<void(Result<Receipt>)> then = {});
   /// The same channel with fresh secrets; what waits is tried at once.
   void replace(std::unique_ptr<Channel> channel);
+  void probe(std::function<void(Result<void>)> then) { channel_->probe(std::move(then)); }
   /// Sends what waits; nothing is tried before this.
   void start();
 
   [[nodiscard]] const std::string& name() const { return channel_->name(); }
   [[nodiscard]] Status status() const;
+  /// What waits in the spool, oldest first.
+  [[nodiscard]] std::vector<Notice> waiting() const;
   /// Nothing waits, or what waits has to wait: for its next try.
   [[nodiscard]] bool idle() const { return waiting_.empty() || retry_; }
 
@@ -85,6 +89,8 @@ class Delivery {
   /// Behind all but those that are set back, and not before the one that is being sent.
   void queue(Item item);
   void finish_front();
+  /// How long the channel's own limit makes the next notice wait; 0: it may go now, and is counted.
+  [[nodiscard]] Millis take_turn();
 
   loop::Loop& loop_;
   const Clock& clock_;
@@ -101,6 +107,8 @@ class Delivery {
   bool told_ = false;
   bool refused_ = false;  ///< the last try, for the notice's own sake
   bool limited_ = false;  ///< the last try, by the other side's flood limit
+  double turns_ = 0;      ///< notices that may go at once
+  Mono counted_{};
   int failures_ = 0;
   Backoff backoff_{Millis{1'000}, Millis{60'000}};
   loop::Timer retry_;

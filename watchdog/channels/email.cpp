@@ -17,6 +17,25 @@ std::string subject_line(const Notice& notice) {
 
 }  // namespace
 
+net::Mail EmailChannel::envelope() const {
+  net::Mail mail;
+  mail.url = alerts_.smtp_url;
+  mail.user = alerts_.smtp_user;
+  mail.password = alerts_.smtp_password;
+  mail.allow_plain = alerts_.smtp_may_be_plain;
+  mail.ca_file = alerts_.smtp_ca_file;
+  mail.from = alerts_.email_from;
+  mail.to = alerts_.email_to;
+  return mail;
+}
+
+/// The server lets us in.
+void EmailChannel::probe(std::function<void(Result<void>)> then) {
+  probe_ = mail_.send(envelope(), [then = std::move(then)](const Result<std::string>& said) {
+    then(said ? Result<void>() : fail(said.error()));
+  });
+}
+
 void EmailChannel::send(const Notice& notice, const std::string& thread,
                         std::function<void(Result<Receipt>)> then) {
   const std::string at = alerts_.email_from.substr(alerts_.email_from.find('@'));
@@ -37,14 +56,7 @@ void EmailChannel::send(const Notice& notice, const std::string& thread,
   }
   auto composed = net::compose(message);
   if (!composed) return then(fail(std::move(composed.error())));
-  net::Mail mail;
-  mail.url = alerts_.smtp_url;
-  mail.user = alerts_.smtp_user;
-  mail.password = alerts_.smtp_password;
-  mail.allow_plain = alerts_.smtp_may_be_plain;
-  mail.ca_file = alerts_.smtp_ca_file;
-  mail.from = alerts_.email_from;
-  mail.to = alerts_.email_to;
+  net::Mail mail = envelope();
   mail.message = std::move(*composed);
   call_ = mail_.send(std::move(mail), [then = std::move(then), root](Result<std::string> said) {
     if (!said) return then(fail(std::move(said.error())));

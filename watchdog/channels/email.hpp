@@ -14,14 +14,19 @@ class EmailChannel final : public Channel {
  public:
   EmailChannel(net::MailClient& mail, config::Alerts alerts) : mail_(mail), alerts_(std::move(alerts)) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] Pace pace() const override { return {20, Millis{30'000}}; }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override;
+  void probe(std::function<void(Result<void>)> then) override;
 
  private:
+  [[nodiscard]] net::Mail envelope() const;
+
   const std::string name_ = "email";
   net::MailClient& mail_;
   config::Alerts alerts_;
   net::HttpCall call_;
+  net::HttpCall probe_;
 };
 
 }  // namespace katana::watchdog

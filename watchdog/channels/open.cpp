@@ -19,11 +19,12 @@ std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpC
     out.push_back(std::make_unique<TelegramChannel>(
         std::make_unique<telegram::HttpBotApi>(
             http, telegram::BotAccess{settings.telegram.api_url, a.telegram_token, settings.telegram.proxy}),
-        chat));
+        chat, !a.ops_users.empty()));
   }
   if (!a.email_to.empty()) out.push_back(std::make_unique<EmailChannel>(mail, a));
   if (!a.command.empty()) out.push_back(std::make_unique<CommandChannel>(loop, a.command.reveal()));
-  if (!a.webhook_url.empty()) out.push_back(std::make_unique<WebhookChannel>(http, a.webhook_url));
+  if (!a.webhook_url.empty())
+    out.push_back(std::make_unique<WebhookChannel>(http, a.webhook_url, a.webhook_key));
   return out;
 }
 

@@ -7,14 +7,21 @@
 namespace katana::watchdog {
 namespace {
 
-std::string body_of(const Notice& n) {
-  const nlohmann::json more{{"event_action", n.kind == NoticeKind::Resolved ? "resolve" : "trigger"},
-                            {"dedup_key", n.incident},
-                            {"payload",
-                             {{"summary", subject(n)},
-                              {"source", n.host.empty() ? n.where : n.host + "/" + n.where},
-                              {"severity", to_string(n.severity)},
-                              {"component", n.where}}}};
+const char* action_of(NoticeKind kind) {
+  if (kind == NoticeKind::Resolved) return "resolve";
+  return kind == NoticeKind::Acknowledged ? "acknowledge" : "trigger";
+}
+
+std::string body_of(const Notice& n, const Secret& key) {
+  nlohmann::json more{{"event_action", action_of(n.kind)},
+                      {"dedup_key", n.incident},
+                      {"payload",
+                       {{"summary", subject(n)},
+                        {"source", n.host.empty() ? n.where : n.host + "/" + n.where},
+                        {"severity", to_string(n.severity)},
+                        {"component", n.where}}}};
+  if (!n.runbook.empty()) more["links"] = {{{"href", n.runbook}, {"text", "What to do"}}};
+  if (!key.empty()) more["routing_key"] = key.reveal();
   std::string body = to_json(n);  // an object, too
   body.back() = ',';
   return body + more.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace).substr(1);
@@ -35,19 +42,28 @@ Error error_of(const net::HttpResponse& response) {
 
 }  // namespace
 
+/// There is no question that a webhook answers without consequence: what its last notice met is all we know.
+void WebhookChannel::probe(std::function<void(Result<void>)> then) {
+  then(last_);
+}
+
 void WebhookChannel::send(const Notice& notice, const std::string&,
                           std::function<void(Result<Receipt>)> then) {
   net::HttpRequest request;
   request.url = url_.reveal();
   request.headers = {"Content-Type: application/json"};
-  request.body = body_of(notice);
+  request.body = body_of(notice, key_);
   request.allow_plain = true;  // the operator wrote this URL
   request.total_timeout = Millis{30'000};
   request.max_body = 64 << 10;
   net::HttpEvents events;
-  events.on_done = [then = std::move(then)](Result<net::HttpResponse> response) {
-    if (!response) return then(fail(response.error()));
-    if (response->head.status / 100 != 2) return then(fail(error_of(*response)));
+  events.on_done = [this, then = std::move(then)](Result<net::HttpResponse> response) {
+    last_ = {};
+    if (!response)
+      last_ = fail(response.error());
+    else if (response->head.status / 100 != 2)
+      last_ = fail(error_of(*response));
+    if (!last_) return then(fail(last_.error()));
     then(Receipt{"HTTP " + std::to_string(response->head.status), {}});
   };
   call_ = http_.start(std::move(request), std::move(events));

@@ -149,9 +149,15 @@ void examine_channels(const config::Settings& s, Report& report) {
         "(katana init asks)");
   else
     report.good("katana alert-test sends through each of them");
-  report.warn(
-      "nobody outside notices when this whole machine is gone: let a monitor on another one ask for the "
-      "gateway's /health (KATANA_GATEWAY_HTTP)");
+  if (!a.telegram_token.empty() && a.ops_users.empty())
+    report.warn(
+        "nobody may use the alerts' buttons: set KATANA_OPS_USERS to the Telegram ids of those on duty");
+  if (!a.deadman_url.empty())
+    report.good("a dead-man URL is asked while alerts would get through (katana status says when)");
+  else
+    report.warn(
+        "nobody outside notices when this whole machine is gone: set ALERT_DEADMAN_URL, or let a monitor on "
+        "another one ask for the gateway's /health (KATANA_GATEWAY_HTTP)");
 }
 
 }  // namespace

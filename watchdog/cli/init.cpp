@@ -150,6 +150,10 @@ class Init {
     say("     found: " + chat->name + " (" + std::to_string(chat->chat_id) + ")");
     add("TELEGRAM_ALERT_BOT_TOKEN", *token);
     add("TELEGRAM_ALERT_CHAT_ID", std::to_string(chat->chat_id));
+    if (chat->user_id != 0) {
+      add("KATANA_OPS_USERS", std::to_string(chat->user_id));
+      say("     you may use the alerts' buttons; add the ids of others to KATANA_OPS_USERS");
+    }
     return test_alert(*token, chat->chat_id);
   }
 
@@ -235,6 +239,8 @@ Result<FoundChat> find_chat(const std::string& updates_json, std::string_view co
     std::int64_t chat_id = 0;
     if (chat["id"].get(chat_id)) continue;
     found.chat_id = chat_id;
+    std::int64_t user_id = 0;
+    found.user_id = update[kind]["from"]["id"].get(user_id) ? 0 : user_id;
     found.name = "your chat";
     for (const char* name : {"title", "username", "first_name"}) {
       std::string_view value;

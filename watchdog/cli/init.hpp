@@ -15,6 +15,7 @@ int run_init(const std::string& path, bool force);
 /// confirms all of them.
 struct FoundChat {
   std::int64_t chat_id = 0;  ///< 0: none there
+  std::int64_t user_id = 0;  ///< who wrote it; 0: Telegram doesn't tell (a channel)
   std::string name;          ///< whose chat it is, for the person at the keyboard alone
   std::int64_t next_offset = 0;
 };

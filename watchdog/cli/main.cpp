@@ -8,6 +8,7 @@
 #include <functional>
 #include <stdexcept>
 #include <string_view>
+#include <thread>
 
 #include <CLI/CLI.hpp>
 #include <unistd.h>
@@ -31,6 +32,7 @@ struct BadSetting : std::runtime_error {
 };
 
 constexpr Millis kAnswer{15'000};
+constexpr Millis kWatchEvery{1'000};
 constexpr Millis kCopyAnswer{3'600'000};  // a large store on a slow disk
 constexpr Millis kAlertAnswer{70'000};    // a channel may take its time
 
@@ -40,8 +42,8 @@ struct Cli {
   config::CommandLine line{};
   std::function<int()> chosen{};
 
-  bool json = false, alert = false, admin = false, force = false, replace = false;
-  std::string name, file, retry, drop;
+  bool json = false, watch = false, alert = false, admin = false, force = false, replace = false;
+  std::string name, file, retry, drop, span;
   std::vector<std::string> words;
   int threshold = 120;
 
@@ -71,10 +73,18 @@ struct Cli {
 };
 
 int status(const Cli& cli) {
+  const bool terminal = isatty(STDOUT_FILENO) == 1;
   std::vector<std::string> words;
   if (cli.json) words.emplace_back("json");
-  if (isatty(STDOUT_FILENO) == 1) words.emplace_back("colour");
-  return cli.ask("watchdog", {"status", words});
+  if (terminal) words.emplace_back("colour");
+  if (!cli.watch) return cli.ask("watchdog", {"status", words});
+  // Until Ctrl-C, or until nobody reads any more. A terminal shows the newest alone, anything else gets all.
+  for (;;) {
+    if (terminal && !cli.json) std::printf("\x1b[H\x1b[2J");
+    static_cast<void>(cli.ask("watchdog", {"status", words}));
+    if (std::fflush(stdout) != 0) return 0;
+    std::this_thread::sleep_for(kWatchEvery);
+  }
 }
 
 /// Through the running watchdog, so that what is tested is what will be used; without one, through the
@@ -181,6 +191,7 @@ void add_gateway_verbs(Cli& cli) {
 void add_watch_verbs(Cli& cli) {
   cli.verb("status", "Shows all processes, open incidents and alert channels", [&] { return status(cli); })
       ->add_flag("--json", cli.json, "As JSON");
+  cli.app.get_subcommand("status")->add_flag("--watch", cli.watch, "Again every second");
   cli.verb("incidents", "Lists incidents, open ones first", [&] {
     return cli.ask("watchdog", {"incidents", {}});
   });
@@ -196,6 +207,38 @@ void add_watch_verbs(Cli& cli) {
   cli.verb("check-process", "Checks that a process or a component is up: OK or CRITICAL",
            [&] { return tell(check_process(cli.settings(), cli.name)); })
       ->add_option("name", cli.name, "gateway, claude, claude-1, openai, watchdog …")
+      ->required();
+}
+
+/// What the ops chat and the page can do as well.
+void add_duty_verbs(Cli& cli) {
+  const auto about = [&cli] {
+    return cli.name.empty() ? std::vector<std::string>{} : std::vector<std::string>{cli.name};
+  };
+  cli.verb("ack", "Says that you look after an incident: no escalation, fewer reminders",
+           [&cli, about] {
+             return cli.ask("watchdog", {"ack", about()});
+           })
+      ->add_option("incident", cli.name, "Its id (default: all open ones)")
+      ->type_name("INCIDENT");
+  auto* silence = cli.verb("silence", "No alerts about something for a while", [&cli] {
+    return cli.ask("watchdog", {"silence", {cli.name, cli.span.empty() ? "1h" : cli.span}});
+  });
+  silence
+      ->add_option("what", cli.name, "A process (claude-1), a component (claude), an incident's id, or all")
+      ->required();
+  silence->add_option("--for", cli.span, "How long (default 1h)")->type_name("30m|2h|7d");
+  cli.verb("unsilence", "Alerts again",
+           [&cli, about] {
+             return cli.ask("watchdog", {"unsilence", about()});
+           })
+      ->add_option("what", cli.name, "What was silenced")
+      ->required();
+  cli.verb("restart", "Ends a process in good order and starts it again (under katana up)",
+           [&cli, about] {
+             return cli.ask("watchdog", {"restart", about()});
+           })
+      ->add_option("process", cli.name, "claude-1, gateway …")
       ->required();
 }
 
@@ -244,6 +287,7 @@ int run(int argc, char** argv) {
   cli.app.fallthrough();
   add_set_up_verbs(cli);
   add_watch_verbs(cli);
+  add_duty_verbs(cli);
   add_gateway_verbs(cli);
   try {
     cli.app.parse(argc, argv);

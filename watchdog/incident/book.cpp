@@ -1,138 +1,93 @@
 #include "watchdog/incident/book.hpp"
 
+#include <algorithm>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-#include <simdjson.h>
+#include "common/core/text.hpp"
 
 namespace katana::watchdog {
 namespace {
 
-/// An incident as `dump` writes it.
-nlohmann::json to_object(const Incident& i) {
-  return {{"id", i.id},
-          {"key", i.report.key},
-          {"severity", to_string(i.report.severity)},
-          {"component", i.report.component},
-          {"where", i.report.where},
-          {"title", i.report.title},
-          {"effect", i.report.effect},
-          {"last_error", i.report.last_error},
-          {"restarts", i.report.restarts},
-          {"except", i.report.except},
-          {"opened_ms", to_unix_ms(i.opened)}};
-}
+constexpr std::size_t kMostWhat = 100;  // bytes of what a silence is about
 
-/// Reads members of one object and remembers which one was missing or of the wrong type.
-class Members {
- public:
-  explicit Members(simdjson::dom::element object) : object_(object) {}
-  std::string word(const char* name) { return std::string(take<std::string_view>(name)); }
-  std::int64_t number(const char* name) { return take<std::int64_t>(name); }
-  bool flag(const char* name) { return take<bool>(name); }
-  simdjson::dom::element element(const char* name) { return take<simdjson::dom::element>(name); }
-  simdjson::dom::array array(const char* name) { return take<simdjson::dom::array>(name); }
-  [[nodiscard]] const char* bad() const { return bad_; }
-
- private:
-  template <class T>
-  T take(const char* name) {
-    T value{};
-    if (object_[name].get(value)) bad_ = name;
-    return value;
-  }
-  simdjson::dom::element object_;
-  const char* bad_ = nullptr;
-};
-
-tl::unexpected<Error> incomplete(const char* member) {
-  return fail(Code::Malformed,
-              std::string("open incidents: '") + member + "' is missing or of the wrong type");
-}
-
-Result<Incident> parse_incident(simdjson::dom::element object) {
-  Members m(object);
-  Incident i;
-  i.id = m.word("id");
-  i.report.key = m.word("key");
-  i.report.severity =
-      m.word("severity") == to_string(Severity::Critical) ? Severity::Critical : Severity::Warning;
-  i.report.component = m.word("component");
-  i.report.where = m.word("where");
-  i.report.title = m.word("title");
-  i.report.effect = m.word("effect");
-  i.report.last_error = m.word("last_error");
-  i.report.except = m.word("except");
-  i.report.restarts = static_cast<int>(m.number("restarts"));
-  i.opened = from_unix_ms(m.number("opened_ms"));
-  if (m.bad()) return incomplete(m.bad());
-  return i;
-}
-
-/// A moment of an earlier process on our clocks. The wall clock may have jumped: never later than now.
-Now moment(std::int64_t unix_ms, Now now) {
-  const Wall wall = from_unix_ms(unix_ms);
-  const auto ago = std::max(Millis{0}, std::chrono::duration_cast<Millis>(now.wall - wall));
-  return {now.mono - ago, wall};
+Millis span(Mono from, Mono to) {
+  return std::chrono::duration_cast<Millis>(to - from);
 }
 
 }  // namespace
 
-Book::Book(std::string host, std::function<std::string()> fresh_id, std::function<void(const Notice&)> notify)
-    : host_(std::move(host)), fresh_id_(std::move(fresh_id)), notify_(std::move(notify)) {}
+Book::Book(std::string host, std::string runbook, Events events)
+    : host_(std::move(host)), runbook_(std::move(runbook)), events_(std::move(events)) {}
 
 void Book::send(NoticeKind kind, const Incident& incident, Now now, std::string title) {
+  const Report& report = incident.report;
   Notice n;
-  n.id = fresh_id_();
-  n.incident = incident.id;
+  n.id = events_.fresh_id();
+  n.number = ++last_notice_;
+  n.incident = incident.thread;
   n.kind = kind;
-  n.severity = incident.report.severity;
+  n.severity = report.severity;
   n.at = now.wall;
-  n.host = host_;
-  n.where = incident.report.where;
-  n.title = std::move(title);
-  if (n.title.empty()) n.title = incident.report.title;
-  n.effect = kind == NoticeKind::Resolved ? "" : incident.report.effect;
-  n.last_error = incident.report.last_error;
-  n.restarts = incident.report.restarts;
+  n.host = report.host.empty() ? host_ : report.host;
+  n.where = report.where;
+  n.title = title.empty() ? report.title : std::move(title);
+  if (kind != NoticeKind::Resolved) n.effect = report.effect;
+  if (calls_for_action(kind) && events_.load)
+    if (const std::string load = events_.load(); !load.empty())
+      n.effect += (n.effect.empty() ? "" : "; ") + load;
+  n.last_error = report.last_error;
+  n.restarts = report.restarts;
   n.since = incident.opened;
   n.lasted_ms = incident.lasted_ms;
-  n.except = incident.report.except;
-  notify_(n);
+  n.except = report.except;
+  n.process = report.process;
+  n.key = report.key;
+  n.component = report.component;
+  if (!runbook_.empty() && kind != NoticeKind::Resolved)
+    n.runbook = runbook_ + "#" +
+                (kind == NoticeKind::Flapping ? "flapping" : report.key.substr(0, report.key.find(':')));
+  for (const auto& key : incident.members) {
+    if (kind != NoticeKind::Storm) break;
+    const auto it = open_.find(key);
+    if (it == open_.end()) continue;
+    const Incident& i = it->second;
+    n.members.push_back({key, i.id, i.report.component, i.report.where, i.report.title});
+  }
+  ++revision_;
+  events_.notify(n);
 }
 
-bool Book::muted(const std::string& key, const Incident& incident, Now now) {
-  Flaps& f = flaps_[key];
-  f.flips.push_back(now);
-  while (!f.flips.empty() && now.mono - f.flips.front().mono > kWindow)
-    f.flips.pop_front();
-  if (f.flapping || static_cast<int>(f.flips.size()) <= kFlips) return f.flapping;
-  f.flapping = true;
-  f.failures = 0;
-  f.first = incident;
-  f.first.opened_mono = now.mono;
-  send(NoticeKind::Flapping, incident, now,
-       incident.report.where + " fails again and again (" + std::to_string((f.flips.size() + 1) / 2) +
-           " times in " + human(std::chrono::duration_cast<Millis>(now.mono - f.flips.front().mono)) +
-           "); the next message comes when it has been well for " + human(kWindow));
-  return true;
-}
+// ---- what is wrong ----
 
 void Book::open(Report report, Now now) {
   const auto it = open_.find(report.key);
   if (it != open_.end()) {
+    Incident& i = it->second;
+    const bool worse = report.severity == Severity::Critical && i.report.severity == Severity::Warning;
     // The facts of the day; but what was told stands, so that its end is recognised.
-    report.title = std::move(it->second.report.title);
-    it->second.report = std::move(report);
+    if (i.told && !worse) report.title = std::move(i.report.title);
+    i.report = std::move(report);
+    if (worse) became_critical(i, now);
     return;
   }
-  Incident incident{fresh_id_(), std::move(report), now.wall, {}, 0, now.mono};
+  Incident incident;
+  incident.id = incident.thread = events_.fresh_id();
+  incident.report = std::move(report);
+  incident.opened = now.wall;
+  incident.opened_mono = now.mono;
   ++opened_total_;
   ++revision_;
   const std::string key = incident.report.key;
-  if (!muted(key, incident, now)) send(NoticeKind::Opened, incident, now);
-  ++flaps_[key].failures;
+  const bool flapping = begins_flapping(key, incident, now);
   open_.emplace(key, std::move(incident));
+  if (!flapping) tell_due(now);
+}
+
+void Book::became_critical(Incident& incident, Now now) {
+  ++revision_;
+  if (!incident.told || muted(incident, now)) return;
+  incident.reminder_due = now.mono + kUnanswered;
+  send(NoticeKind::Escalated, incident, now);
 }
 
 void Book::resolve(const std::string& key, Now now) {
@@ -142,32 +97,110 @@ void Book::resolve(const std::string& key, Now now) {
   open_.erase(it);
   ++revision_;
   incident.resolved = now.wall;
-  const auto span = incident.opened_mono
-                        ? std::chrono::duration_cast<Millis>(now.mono - *incident.opened_mono)
-                        : std::chrono::duration_cast<Millis>(now.wall - incident.opened);
-  incident.lasted_ms = std::max<std::int64_t>(0, span.count());
+  incident.lasted_ms = std::max<std::int64_t>(
+      0, incident.opened_mono ? span(*incident.opened_mono, now.mono).count()
+                              : std::chrono::duration_cast<Millis>(now.wall - incident.opened).count());
+  const bool was_muted = muted(incident, now);
   // A resolution is never the flip that mutes: whoever was told of the failure is told of its end.
-  const bool was_muted = flaps_[key].flapping;
-  flaps_[key].flips.push_back(now);
-  if (!was_muted) send(NoticeKind::Resolved, incident, now);
+  if (const auto flaps = flaps_.find(key); flaps != flaps_.end()) flaps->second.flip(now);
+  free_explained(key, now);
+  if (incident.told)
+    close(std::move(incident), now);
+  else if (was_muted)
+    to_history(std::move(incident));
+  else
+    brief_.push_back(std::move(incident));
+  tell_due(now);
+}
+
+void Book::close(Incident incident, Now now) {
+  const auto storm = open_.find("storm");
+  const bool in_storm = storm != open_.end() && incident.thread == storm->second.id &&
+                        std::find(storm->second.members.begin(), storm->second.members.end(),
+                                  incident.report.key) != storm->second.members.end();
+  if (!in_storm) send(NoticeKind::Resolved, incident, now);
+  const std::string key = incident.report.key;
+  to_history(std::move(incident));
+  if (in_storm) leave_storm(key, now);
+}
+
+void Book::to_history(Incident incident) {
+  ++revision_;
   history_.push_front(std::move(incident));
   if (history_.size() > kHistory) history_.pop_back();
 }
 
+void Book::free_explained(const std::string& cause, Now now) {
+  for (auto& [key, i] : open_)
+    if (i.report.cause == cause && !i.told) i.not_before = now.mono + kAfterCause;
+}
+
+bool Book::explained(const Incident& incident) const {
+  return !incident.report.cause.empty() && is_open(incident.report.cause);
+}
+
+bool Book::muted(const Incident& incident, Now now) const {
+  return explained(incident) || now.mono < incident.not_before || is_silenced(incident.report) ||
+         is_flapping(incident.report.key);
+}
+
+const Incident* Book::find(const std::string& id) const {
+  const Incident* member = nullptr;
+  for (const auto& [key, i] : open_) {
+    if (i.id == id && key == "storm") return &i;
+    if (i.id == id || i.thread == id) member = &i;
+  }
+  return member;
+}
+
 void Book::tick(Now now) {
+  end_silences(now);
+  settle_flaps(now);
+  tell_due(now);
+  remind(now);
+}
+
+// ---- what comes and goes ----
+
+bool Book::is_flapping(const std::string& key) const {
+  const auto it = flaps_.find(key);
+  return it != flaps_.end() && it->second.flapping;
+}
+
+bool Book::begins_flapping(const std::string& key, const Incident& incident, Now now) {
+  if (is_silenced(incident.report) || explained(incident)) return is_flapping(key);
+  Flaps& f = flaps_[key];
+  f.flip(now);
+  if (!f.flapping && f.too_many()) {
+    f.flapping = true;
+    f.failures = 0;
+    f.first = incident;
+    f.first.opened_mono = now.mono;
+    send(NoticeKind::Flapping, incident, now,
+         incident.report.where + " fails again and again (" + std::to_string((f.flips.size() + 1) / 2) +
+             " times in " + human(span(f.flips.front().mono, now.mono)) +
+             "); the next message comes when it has been well, or down, for " + human(Flaps::kWindow));
+  }
+  if (f.flapping) ++f.failures;
+  return f.flapping;
+}
+
+/// What flapped has been quiet: well, or down for good.
+void Book::settle_flaps(Now now) {
   for (auto it = flaps_.begin(); it != flaps_.end();) {
     Flaps& f = it->second;
-    const bool settled =
-        !is_open(it->first) && (f.flips.empty() || now.mono - f.flips.back().mono >= kWindow);
-    if (!settled) {
+    if (!f.quiet(now)) {
       ++it;
       continue;
     }
-    if (f.flapping) {
+    const auto open = open_.find(it->first);
+    if (f.flapping && open != open_.end()) {
+      open->second.thread = f.first.thread;
+    } else if (f.flapping) {
       f.first.lasted_ms =
-          std::chrono::duration_cast<Millis>(f.flips.back().mono - *f.first.opened_mono).count();
+          span(*f.first.opened_mono, f.flips.empty() ? now.mono : f.flips.back().mono).count();
       send(NoticeKind::Resolved, f.first, now,
-           f.first.report.where + " has been well for " + human(kWindow) + ", after " +
+           f.first.report.where + " has been well for " + human(Flaps::kWindow) + ", after " +
                std::to_string(f.failures) + " more failures");
     }
     it = flaps_.erase(it);
@@ -175,60 +208,61 @@ void Book::tick(Now now) {
   }
 }
 
-std::string Book::dump() const {
-  nlohmann::json open = nlohmann::json::array(), flaps = nlohmann::json::array();
-  for (const auto& [key, incident] : open_)
-    open.push_back(to_object(incident));
-  for (const auto& [key, f] : flaps_) {
-    nlohmann::json j{
-        {"key", key}, {"flapping", f.flapping}, {"failures", f.failures}, {"first", to_object(f.first)}};
-    j["flips_ms"] = nlohmann::json::array();
-    for (const Now& flip : f.flips)
-      j["flips_ms"].push_back(to_unix_ms(flip.wall));
-    flaps.push_back(std::move(j));
+// ---- what people on duty ask for ----
+
+Result<std::string> Book::acknowledge(const std::string& id, Now now) {
+  const Incident* known = find(id);
+  if (!known) return fail(Code::Rejected, "no open incident " + text::shorten(text::one_line(id), 20));
+  const Incident told = *known;
+  for (auto& [key, i] : open_) {
+    if (i.id != id && i.thread != id) continue;
+    i.acknowledged = now.wall;
+    i.reminder_due = now.mono + kRemindSlowly;
   }
-  const nlohmann::json all{{"open", open}, {"flaps", flaps}};
-  return all.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  ++revision_;
+  if (!told.acknowledged) send(NoticeKind::Acknowledged, told, now);
+  return told.report.title;
 }
 
-Result<void> Book::restore(std::string_view json, Now now) {
-  simdjson::dom::parser parser;
-  simdjson::dom::element all;
-  if (const auto error = parser.parse(simdjson::padded_string(json)).get(all))
-    return fail(Code::Malformed, std::string("open incidents: ") + simdjson::error_message(error));
-  simdjson::dom::array open, flaps;
-  if (all["open"].get(open)) return incomplete("open");
-  if (all["flaps"].get(flaps)) return incomplete("flaps");
-  std::map<std::string, Incident> found;
-  for (const auto object : open) {
-    auto incident = parse_incident(object);
-    if (!incident) return fail(incident.error());
-    found.emplace(incident->report.key, std::move(*incident));
+bool Book::is_silenced(const Report& report) const {
+  return std::any_of(silences_.begin(), silences_.end(), [&](const Silence& s) { return s.covers(report); });
+}
+
+Result<Silence> Book::silence(const std::string& what, Seconds length, Now now) {
+  if (length <= Seconds{0} || length > kLongestSilence)
+    return fail(Code::Rejected, "a silence lasts from a second to 30 days");
+  if (what.empty() || what.size() > kMostWhat || text::one_line(text::sanitize(what)) != what)
+    return fail(
+        Code::Rejected,
+        "silence what? `all`, a process such as claude-1, a component such as claude, or an incident");
+  Silence s;
+  s.id = events_.fresh_id();
+  s.what = what;
+  if (const Incident* incident = find(what)) {
+    s.what = incident->report.key;
+    s.keys = incident->members;
   }
-  std::map<std::string, Flaps> flapping;
-  for (const auto object : flaps) {
-    Members m(object);
-    Flaps f;
-    const std::string key = m.word("key");
-    f.flapping = m.flag("flapping");
-    f.failures = static_cast<int>(m.number("failures"));
-    const auto first = m.element("first");
-    const auto flips = m.array("flips_ms");
-    if (m.bad()) return incomplete(m.bad());
-    auto incident = parse_incident(first);
-    if (!incident) return fail(incident.error());
-    f.first = std::move(*incident);
-    f.first.opened_mono = moment(to_unix_ms(f.first.opened), now).mono;
-    for (const auto flip : flips) {
-      std::int64_t ms = 0;
-      if (flip.get(ms)) return incomplete("flips_ms");
-      f.flips.push_back(moment(ms, now));
-    }
-    flapping.emplace(key, std::move(f));
-  }
-  open_ = std::move(found);
-  flaps_ = std::move(flapping);
+  s.since = now.wall;
+  s.until = now.wall + length;
+  s.ends = now.mono + length;
+  std::erase_if(silences_, [&](const Silence& old) { return old.what == s.what; });
+  if (silences_.size() >= kMostSilences)
+    return fail(Code::Rejected, "there are 100 silences already; end one of them first");
+  silences_.push_back(s);
+  ++revision_;
+  return s;
+}
+
+Result<void> Book::unsilence(const std::string& id, Now now) {
+  const auto gone = std::erase_if(silences_, [&](const Silence& s) { return s.id == id || s.what == id; });
+  if (gone == 0) return fail(Code::Rejected, "no such silence: " + text::shorten(text::one_line(id), 20));
+  ++revision_;
+  tell_due(now);
   return {};
+}
+
+void Book::end_silences(Now now) {
+  if (std::erase_if(silences_, [&](const Silence& s) { return now.mono >= s.ends; }) > 0) ++revision_;
 }
 
 }  // namespace katana::watchdog

@@ -1,5 +1,7 @@
 #include "watchdog/incident/judge.hpp"
 
+#include <algorithm>
+
 #include "common/core/text.hpp"
 
 namespace katana::watchdog {
@@ -16,18 +18,34 @@ std::string setting_key(const std::string& instance) {
 std::string health_key(const std::string& instance) {
   return "health:" + instance;
 }
+std::string loop_key(const std::string& instance) {
+  return "crash-loop:" + instance;
+}
+std::string host_key(const std::string& host) {
+  return "host:" + host;
+}
 std::string letters_key(const std::string& instance) {
   return "dead-letters:" + instance;
 }
 std::string expect_key(const std::string& component) {
   return "expect:" + component;
 }
+constexpr const char* kOpsChat = "ops-chat";
+constexpr const char* kDeadMan = "dead-man";
+
 std::string channel_key(const std::string& channel) {
   return "channel:" + channel;
 }
 
 std::string line_of(std::string_view s) {
   return text::shorten(text::trim(text::one_line(text::sanitize(s))), kLine);
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& name : names)
+    out += (out.empty() ? "" : ", ") + name;
+  return out;
 }
 
 Severity severity_of(const std::string& component) {
@@ -43,6 +61,18 @@ std::string effect_of(const std::string& component) {
     return "answers of this provider wait, or come from another worker; none is lost";
   if (component == "watchdog") return "none; nobody was watching in between";
   return "";
+}
+
+std::string load_of(const Roster& roster) {
+  std::uint64_t waiting = 0, oldest = 0;
+  for (const auto& [name, m] : roster.members()) {
+    if (m.component != "gateway" || !m.beat) continue;
+    waiting += m.beat->queue + m.beat->in_flight;
+    oldest = std::max(oldest, m.beat->oldest_wait_ms);
+  }
+  if (waiting == 0) return {};
+  return std::to_string(waiting) + (waiting == 1 ? " message waits" : " messages wait") +
+         (oldest == 0 ? "" : ", the oldest for " + human(Millis{static_cast<std::int64_t>(oldest)}));
 }
 
 bool Judge::wanted(const Change& change) const {
@@ -63,6 +93,8 @@ void Judge::changed(const Change& change, Now now) {
       down(change, now);
       break;
     case State::Up:
+      if (const Member* m = roster_.find(change.instance); m && m->beat)
+        book_.resolve(host_key(m->beat->host), now);
       book_.resolve(setting_key(change.instance), now);
       book_.resolve(process_key(change.instance), now);
       break;
@@ -79,8 +111,11 @@ void Judge::down(const Change& change, Now now) {
   if (book_.is_open(setting_key(change.instance))) return;
   if (change.from == State::Hung && book_.is_open(key)) return;
   const Member* m = roster_.find(change.instance);
+  if (m && change.silent) host_gone(*m, now);
   Report report;
   report.key = key;
+  report.cause = cause_of(m);
+  report.process = change.instance;
   report.severity = severity_of(change.component);
   report.component = change.component;
   report.where = change.instance;
@@ -89,8 +124,77 @@ void Judge::down(const Change& change, Now now) {
   if (m) {
     report.restarts = m->restarts;
     if (m->beat) report.last_error = line_of(m->beat->last_error);
+    if (m->beat) report.host = m->beat->host;
   }
   book_.open(std::move(report), now);
+}
+
+/// What else explains that a process is down, should it be open.
+std::string Judge::cause_of(const Member* m) const {
+  if (!m) return {};
+  if (m->child) return loop_key(m->instance);
+  return m->beat && m->beat->host != host_ ? host_key(m->beat->host) : std::string();
+}
+
+/// If nothing at all is heard from another host any more, that is the incident, and its processes aren't.
+void Judge::host_gone(const Member& member, Now now) {
+  if (!member.beat || member.beat->host == host_ || member.beat->host.empty()) return;
+  std::vector<std::string> names;
+  std::set<std::string> effects;
+  for (const auto& [name, m] : roster_.members()) {
+    if (!m.beat || m.beat->host != member.beat->host || m.said_goodbye) continue;
+    const bool quiet = m.state == State::Late || m.state == State::Down;
+    if (!quiet) return;
+    names.push_back(name);
+    effects.insert(effect_of(m.component));
+  }
+  if (names.size() < 2) return;
+  Report report;
+  report.key = host_key(member.beat->host);
+  report.severity = Severity::Critical;
+  report.component = "host";
+  report.where = report.host = member.beat->host;
+  report.title =
+      "host " + line_of(member.beat->host) + " is gone: nothing is heard from " +
+      text::shorten(names.size() <= 5 ? list_of(names) : "its " + std::to_string(names.size()) + " processes",
+                    kLine);
+  for (const auto& effect : effects)
+    report.effect += (report.effect.empty() ? "" : "; ") + effect;
+  book_.open(std::move(report), now);
+}
+
+void Judge::restarting(const std::string& component, const std::string& instance, const std::string& how,
+                       Now now) {
+  auto& ends = ends_[instance];
+  ends.push_back(now.mono);
+  while (now.mono - ends.front() > kLoopWindow)
+    ends.pop_front();
+  if (ends.size() <= kLoopEnds || book_.is_flapping(process_key(instance))) return;
+  Report report;
+  report.key = loop_key(instance);
+  report.severity = severity_of(component);
+  report.component = component;
+  report.where = report.process = instance;
+  report.title = instance + " is in a crash loop: " + std::to_string(ends.size()) + " ends in " +
+                 human(std::chrono::duration_cast<Millis>(now.mono - ends.front())) + ", the last: " + how +
+                 "; it is tried again and again, every 30 s at most";
+  report.effect = effect_of(component);
+  if (const Member* m = roster_.find(instance)) report.restarts = m->restarts;
+  book_.open(std::move(report), now);
+}
+
+/// A crash loop is over when the process has lived through its window.
+void Judge::calm_loops(Now now) {
+  for (auto it = ends_.begin(); it != ends_.end();) {
+    const Member* m = roster_.find(it->first);
+    const bool lives = m && m->state == State::Up && now.mono - m->since >= kLoopWindow;
+    if (lives || !m) {
+      book_.resolve(loop_key(it->first), now);
+      it = ends_.erase(it);
+    } else {
+      ++it;
+    }
+  }
 }
 
 void Judge::beat(const bus::Heartbeat& beat, Now now) {
@@ -135,7 +239,7 @@ void Judge::dead_letters(const bus::Heartbeat& beat, Now now) {
 /// expected (it may be an earlier run's incident, and the settings have changed).
 bool Judge::moot(const Report& report) const {
   const auto about = [&](const char* kind) { return report.key.starts_with(kind); };
-  const bool process = about("process:") || about("setting:") || about("health:");
+  const bool process = about("process:") || about("setting:") || about("health:") || about("crash-loop:");
   if ((!process && !about("expect:")) || expect_.empty() || report.component == "watchdog" ||
       report.component == "up")
     return false;
@@ -146,7 +250,17 @@ bool Judge::moot(const Report& report) const {
   return process && roster_.count_present(it->first) >= it->second;
 }
 
-void Judge::tick(const std::map<std::string, int>& missing, Now now) {
+void Judge::tick(const std::map<std::string, int>& lacking, Now now) {
+  missing(lacking, now);
+  calm_loops(now);
+  std::vector<std::string> over;
+  for (const auto& [key, incident] : book_.open_incidents())
+    if (moot(incident.report)) over.push_back(key);
+  for (const std::string& key : over)
+    book_.resolve(key, now);
+}
+
+void Judge::missing(const std::map<std::string, int>& missing, Now now) {
   for (const auto& [component, wanted_count] : expect_) {
     const std::string key = expect_key(component);
     const auto it = missing.find(component);
@@ -168,11 +282,6 @@ void Judge::tick(const std::map<std::string, int>& missing, Now now) {
                 effect_of(component)},
                now);
   }
-  std::vector<std::string> over;
-  for (const auto& [key, incident] : book_.open_incidents())
-    if (moot(incident.report)) over.push_back(key);
-  for (const std::string& key : over)
-    book_.resolve(key, now);
 }
 
 void Judge::refused(const std::string& component, const std::string& instance, const std::string& line,
@@ -186,6 +295,7 @@ void Judge::refused(const std::string& component, const std::string& instance, c
 void Judge::off(const std::string& instance, Now now) {
   book_.resolve(setting_key(instance), now);
   book_.resolve(process_key(instance), now);
+  book_.resolve(loop_key(instance), now);
   book_.resolve(health_key(instance), now);
 }
 
@@ -209,11 +319,45 @@ void Judge::serving(Now now) {
 }
 
 void Judge::channel_failed(const std::string& channel, const Error& error, Now now) {
-  book_.open({channel_key(channel), Severity::Warning, "channel", channel,
-              "alerts by " + channel + " fail: " + std::string(katana::to_string(error.code)) + ": " +
-                  line_of(error.detail),
-              "none; alerts of that channel wait and are sent when it works again", "", 0, channel},
-             now);
+  Report report;
+  report.key = channel_key(channel);
+  report.component = "channel";
+  report.where = report.except = channel;
+  report.title = "alerts by " + channel + " fail: " + std::string(katana::to_string(error.code)) + ": " +
+                 line_of(error.detail);
+  report.effect = "none; alerts of that channel wait and are sent when it works again";
+  if (channel == "telegram") report.cause = kOpsChat;
+  book_.open(std::move(report), now);
+}
+
+void Judge::ops_chat_failed(const Error& error, Now now) {
+  Report report;
+  report.key = kOpsChat;
+  report.component = "channel";
+  report.where = "ops chat";
+  report.except = "telegram";
+  report.title = "the alert bot can't be asked (telegram): " + std::string(katana::to_string(error.code)) + ": " +
+                 line_of(error.detail);
+  report.effect = "none; its buttons and commands do nothing, and its alerts may wait";
+  book_.open(std::move(report), now);
+}
+
+void Judge::dead_man_failed(const Error& error, Now now) {
+  Report report;
+  report.key = kDeadMan;
+  report.component = "watchdog";
+  report.where = "dead-man switch";
+  report.title = "the dead-man URL isn't asked: " + line_of(error.detail);
+  report.effect = "none; whoever owns that URL will say that Katana is gone";
+  book_.open(std::move(report), now);
+}
+
+void Judge::dead_man_works(Now now) {
+  book_.resolve(kDeadMan, now);
+}
+
+void Judge::ops_chat_works(Now now) {
+  book_.resolve(kOpsChat, now);
 }
 
 void Judge::channel_works(const std::string& channel, Now now) {

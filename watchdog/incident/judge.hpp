@@ -1,7 +1,10 @@
 #pragma once
 
+#include <deque>
 #include <map>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "watchdog/incident/book.hpp"
 #include "watchdog/liveness/roster.hpp"
@@ -14,14 +17,21 @@ class Judge {
  public:
   /// How long a process may call itself unhealthy before somebody is told.
   static constexpr Millis kUnhealthy{3'000};
+  /// More ends than these within kLoopWindow are a crash loop; it is over when the process has lived for as
+  /// long.
+  static constexpr std::size_t kLoopEnds = 5;
+  static constexpr Seconds kLoopWindow{60};
 
-  Judge(Book& book, const Roster& roster, std::map<std::string, int> expect)
-      : book_(book), roster_(roster), expect_(std::move(expect)) {}
+  /// `host`: ours.
+  Judge(Book& book, const Roster& roster, std::map<std::string, int> expect, std::string host)
+      : book_(book), roster_(roster), expect_(std::move(expect)), host_(std::move(host)) {}
 
   void changed(const Change& change, Now now);
   void beat(const bus::Heartbeat& beat, Now now);
   /// `missing` is the roster's verdict on KATANA_EXPECT.
   void tick(const std::map<std::string, int>& missing, Now now);
+  /// A supervised process ended and is started again; `how` as in `describe`.
+  void restarting(const std::string& component, const std::string& instance, const std::string& how, Now now);
   /// A supervised process ended with status 2: nobody restarts it. `line` is what it said.
   void refused(const std::string& component, const std::string& instance, const std::string& line, Now now);
   /// It ended because there is nothing for it to do (its provider is off).
@@ -32,21 +42,35 @@ class Judge {
   void parent_died(Now now);
   void serving(Now now);
   void channel_failed(const std::string& channel, const Error& error, Now now);
+  /// The alert bot can't be asked for what people on duty want of it.
+  void ops_chat_failed(const Error& error, Now now);
+  void ops_chat_works(Now now);
+  void dead_man_failed(const Error& error, Now now);
+  void dead_man_works(Now now);
   void channel_works(const std::string& channel, Now now);
 
  private:
   void dead_letters(const bus::Heartbeat& beat, Now now);
   void down(const Change& change, Now now);
+  void host_gone(const Member& member, Now now);
+  void missing(const std::map<std::string, int>& missing, Now now);
+  void calm_loops(Now now);
+  [[nodiscard]] std::string cause_of(const Member* member) const;
   [[nodiscard]] bool wanted(const Change& change) const;
   [[nodiscard]] bool moot(const Report& report) const;
 
   Book& book_;
   const Roster& roster_;
   std::map<std::string, int> expect_;
+  std::string host_;
   std::map<std::string, Mono> unhealthy_since_;
+  std::map<std::string, std::deque<Mono>> ends_;  ///< of supervised processes, of late
 };
 
 /// What users feel while a process of that component is missing.
 std::string effect_of(const std::string& component);
+/// What users feel right now, by the gateways' last heartbeats: `12 messages wait, the oldest for 40 s`;
+/// empty if none waits.
+std::string load_of(const Roster& roster);
 
 }  // namespace katana::watchdog

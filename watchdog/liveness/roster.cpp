@@ -1,11 +1,14 @@
 #include "watchdog/liveness/roster.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
 #include <utility>
 
 namespace katana::watchdog {
 namespace {
+
+constexpr int kHangAlarm = 86;  // service::Alarm::kExitStatus
 
 Event event_of(bus::ServiceState state) {
   switch (state) {
@@ -33,13 +36,15 @@ Millis between(Mono from, Mono to) {
 }  // namespace
 
 std::string describe(const Ending& ending) {
+  if (ending.signal == 0 && ending.status == kHangAlarm)
+    return "exit status 86: its loop hung, and its own alarm ended it";
   if (ending.signal == 0) return "exit status " + std::to_string(ending.status);
   const char* name = sigabbrev_np(ending.signal);
   return "killed by signal " + std::to_string(ending.signal) + (name ? " (" + std::string(name) + ")" : "");
 }
 
-Roster::Roster(Limits limits, std::function<bool(const bus::Heartbeat&)> exists, Mono now)
-    : limits_(limits), exists_(std::move(exists)), last_tick_(now) {}
+Roster::Roster(Limits limits, std::function<Presence(const bus::Heartbeat&)> look, Mono now)
+    : limits_(limits), look_(std::move(look)), last_tick_(now) {}
 
 Member& Roster::member(const std::string& component, const std::string& instance, Mono now) {
   auto [it, fresh] = members_.try_emplace(instance);
@@ -54,7 +59,8 @@ Member& Roster::member(const std::string& component, const std::string& instance
 void Roster::apply(Member& m, Event event, std::string why, Mono now, Changes& out) {
   const State to = next(m.state, event);
   if (to == m.state) return;
-  out.push_back({m.component, m.instance, m.state, to, std::move(why), event == Event::Goodbye});
+  out.push_back({m.component, m.instance, m.state, to, std::move(why), event == Event::Goodbye,
+                 event == Event::Silent});
   m.state = to;
   m.since = now;
 }
@@ -139,11 +145,18 @@ bool Roster::stuck(const Member& m, Mono now) const {
 void Roster::judge(Member& m, Mono now, Changes& out) {
   if (!present(m.state)) return;
   const Millis silence = between(m.heard, now);
-  if (silence >= (m.state == State::Starting ? limits_.start : limits_.gone)) {
-    const bool there = m.child || (m.beat && exists_(*m.beat));
-    apply(m, there ? Event::Frozen : Event::Silent,
-          "no heartbeat for " + seconds(silence) + (there ? ", and the process is still there" : ""), now,
-          out);
+  const Millis first = m.state == State::Starting ? limits_.start : limits_.local;
+  const Presence presence = silence < first ? Presence::Unknown
+                            : m.child       ? Presence::There
+                            : m.beat        ? look_(*m.beat)
+                                            : Presence::Unknown;
+  const std::string quiet = "no heartbeat for " + seconds(silence);
+  if (presence == Presence::There) {
+    apply(m, Event::Frozen, quiet + ", and the process is still there", now, out);
+  } else if (presence == Presence::Gone) {
+    apply(m, Event::Exited, "its process is gone, without a goodbye", now, out);
+  } else if (silence >= std::max(first, limits_.gone)) {
+    apply(m, Event::Silent, quiet, now, out);
   } else if (stuck(m, now)) {
     apply(m, Event::Frozen,
           "no progress for " + seconds(between(m.moved, now)) +
@@ -151,15 +164,15 @@ void Roster::judge(Member& m, Mono now, Changes& out) {
                                           : " with " + std::to_string(m.beat->in_flight) + " under way"),
           now, out);
   } else if (silence >= limits_.late) {
-    apply(m, Event::Quiet, "no heartbeat for " + seconds(silence), now, out);
+    apply(m, Event::Quiet, quiet, now, out);
   }
 }
 
 Roster::Changes Roster::tick(Mono now) {
   Changes out;
-  const bool we_slept = between(last_tick_, now) >= limits_.own_lag;
+  const Millis lag = between(last_tick_, now) - kTick;
   last_tick_ = now;
-  if (we_slept) {
+  if (lag >= limits_.own_sleep) {
     // Beats may still wait to be read, and after a frozen machine thaws the others need a moment too:
     // everybody gets a fresh start.
     for (auto& [name, m] : members_)
@@ -168,6 +181,8 @@ Roster::Changes Roster::tick(Mono now) {
       since = now;
     return out;
   }
+  discarded_ = lag >= limits_.own_lag && !discarded_;
+  if (discarded_) return out;
   for (auto it = members_.begin(); it != members_.end();) {
     Member& m = it->second;
     judge(m, now, out);

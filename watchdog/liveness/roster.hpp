@@ -13,16 +13,20 @@
 
 namespace katana::watchdog {
 
-/// The waits behind the verdicts. Beats come every 500 ms.
+/// The waits behind the verdicts. Beats come every 500 ms, ticks every kTick.
 struct Limits {
-  Millis late{1'500};    ///< three beats missed
-  Millis gone{3'000};    ///< six: the same limit by which gateway and workers give each other up
+  Millis late{1'250};  ///< two beats missed
+  /// Of a process on this machine, which is certainly there or certainly gone: a stall of a second, a beat's
+  /// wait and some air.
+  Millis local{1'750};
+  Millis gone{2'700};    ///< of others: five missed, and time for the network
   Millis start{30'000};  ///< without a beat while it starts: what it waits for there may block it
   Millis stuck{
       180'000};  ///< starting, or work under way, and no progress: longer than any provider's own limit
-  Millis own_lag{1'000};  ///< a tick later than this proves that *we* were asleep
-  Seconds expected{60};   ///< how long an expected component may be absent
-  Seconds forget{3'600};  ///< a process nobody expects is dropped from the list after this
+  Millis own_lag{100};      ///< a tick this late may come before beats that wait to be read
+  Millis own_sleep{1'000};  ///< a tick this late proves that *we* were asleep, and perhaps the machine
+  Seconds expected{60};     ///< how long an expected component may be absent
+  Seconds forget{3'600};    ///< a process nobody expects is dropped from the list after this
 };
 
 /// How a process that we supervise ended.
@@ -33,6 +37,13 @@ struct Ending {
 };
 /// `exit status 1`, or `killed by signal 9 (KILL)`.
 std::string describe(const Ending& ending);
+
+/// What the kernel knows of the process behind a heartbeat.
+enum class Presence {
+  Unknown,  ///< it runs elsewhere
+  There,
+  Gone,
+};
 
 /// One process as the watchdog knows it.
 struct Member {
@@ -62,6 +73,7 @@ struct Change {
   State to = State::Unknown;
   std::string why;
   bool goodbye = false;
+  bool silent = false;  ///< nothing is known but that nothing is heard
 };
 
 /// All processes and their states: the liveness table applied to beats, ticks and exits. Pure: time and the
@@ -71,15 +83,15 @@ class Roster {
  public:
   static constexpr std::size_t kMaxMembers = 1000;
   using Changes = std::vector<Change>;
-  /// `exists` tells whether the process of a beat is certainly alive on this host (false: gone, or not to be
-  /// known).
-  Roster(Limits limits, std::function<bool(const bus::Heartbeat&)> exists, Mono now);
+  static constexpr Millis kTick{200};
+  /// `look` asks the kernel whether the process of a beat is there.
+  Roster(Limits limits, std::function<Presence(const bus::Heartbeat&)> look, Mono now);
 
   Changes beat(bus::Heartbeat beat, Mono now);
   Changes launched(const std::string& component, const std::string& instance, std::int64_t pid, Mono now);
   Changes exited(const std::string& instance, std::int64_t pid, const Ending& ending, Mono now);
   /// Judges silence. Returns nothing when this tick itself came late: what was not heard may still wait to be
-  /// read.
+  /// read. But if every tick is late, every other one judges.
   Changes tick(Mono now);
 
   /// Components that were short of `expect` for Limits::expected: name -> how many are missing.
@@ -96,8 +108,9 @@ class Roster {
   [[nodiscard]] bool stuck(const Member& m, Mono now) const;
 
   Limits limits_;
-  std::function<bool(const bus::Heartbeat&)> exists_;
+  std::function<Presence(const bus::Heartbeat&)> look_;
   Mono last_tick_;
+  bool discarded_ = false;  ///< the last tick's verdicts
   std::map<std::string, Member> members_;
   std::map<std::string, Mono> short_since_;
 };

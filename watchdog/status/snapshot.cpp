@@ -34,8 +34,26 @@ json process_json(const Member& m, Mono now) {
   return j;
 }
 
-json incident_json(const Incident& i) {
+json dead_man_json(const std::optional<DeadMan::Status>& status) {
+  if (!status) return {{"set", false}};
+  json j{{"set", true}, {"last_error", status->last_error}};
+  if (status->last_asked) j["last_asked_ms"] = to_unix_ms(*status->last_asked);
+  return j;
+}
+
+json silence_json(const Silence& s) {
+  return {
+      {"id", s.id}, {"what", s.what}, {"since_ms", to_unix_ms(s.since)}, {"until_ms", to_unix_ms(s.until)}};
+}
+
+json incident_json(const Incident& i, const Snapshot& s) {
   json j{{"id", i.id},
+         {"thread", i.thread},
+         {"told", i.told},
+         {"silenced", s.book->is_silenced(i.report)},
+         {"process", i.report.process},
+         {"host", i.report.host.empty() ? s.host : i.report.host},
+         {"runbook", i.report.key.substr(0, i.report.key.find(':'))},
          {"key", i.report.key},
          {"severity", to_string(i.report.severity)},
          {"where", i.report.where},
@@ -44,6 +62,8 @@ json incident_json(const Incident& i) {
          {"last_error", i.report.last_error},
          {"restarts", i.report.restarts},
          {"opened_ms", to_unix_ms(i.opened)}};
+  if (i.acknowledged) j["acknowledged_ms"] = to_unix_ms(*i.acknowledged);
+  if (!i.members.empty()) j["members"] = i.members;
   if (i.resolved) {
     j["resolved_ms"] = to_unix_ms(*i.resolved);
     j["lasted_ms"] = i.lasted_ms;
@@ -88,17 +108,21 @@ std::string to_json(const Snapshot& s) {
          {"healthy", healthy(s)},
          {"supervising", s.supervising},
          {"nobody_will_be_told", s.channels.empty()},
+         {"dead_man", dead_man_json(s.dead_man)},
          {"expect", s.expect},
          {"processes", json::array()},
          {"incidents", json::array()},
+         {"silences", json::array()},
          {"history", json::array()},
          {"channels", json::array()}};
   for (const auto& [name, m] : s.roster->members())
     j["processes"].push_back(process_json(m, s.now.mono));
   for (const auto& [key, i] : s.book->open_incidents())
-    j["incidents"].push_back(incident_json(i));
+    j["incidents"].push_back(incident_json(i, s));
   for (const auto& i : s.book->history())
-    j["history"].push_back(incident_json(i));
+    j["history"].push_back(incident_json(i, s));
+  for (const auto& silence : s.book->silences())
+    j["silences"].push_back(silence_json(silence));
   for (const auto& c : s.channels)
     j["channels"].push_back(channel_json(c));
   return j.dump(-1, ' ', false, json::error_handler_t::replace);

@@ -1,13 +1,24 @@
 #pragma once
 
+#include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "watchdog/channels/delivery.hpp"
+#include "watchdog/duty/dead_man.hpp"
 #include "watchdog/incident/book.hpp"
 #include "watchdog/liveness/roster.hpp"
 
 namespace katana::watchdog {
+
+/// What a supervised process wrote last before it ended. People's words may be in it: for the incident view
+/// behind the token alone.
+struct LastWords {
+  std::vector<std::string> lines{};
+  Wall at{};
+  bool whole = false;  ///< its end has been told, and no line is missing
+};
 
 /// What `/api/status`, the page and `katana status` show; a view of the moment.
 struct Snapshot {
@@ -18,6 +29,8 @@ struct Snapshot {
   const Book* book = nullptr;
   std::map<std::string, int> expect;
   std::vector<Delivery::Status> channels;
+  std::optional<DeadMan::Status> dead_man{};  ///< unset: no URL is
+  const std::map<std::string, LastWords>* last_words = nullptr;
 };
 
 /// No user's words are in it.

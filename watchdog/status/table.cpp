@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "common/core/text.hpp"
+#include "watchdog/incident/judge.hpp"
 
 namespace katana::watchdog {
 namespace {
@@ -55,6 +56,20 @@ Row process_row(const Member& m, Mono now) {
   return row;
 }
 
+std::string dead_man_line(const Snapshot& s) {
+  if (!s.dead_man)
+    return "nobody notices when this machine is gone: no dead-man URL is set (ALERT_DEADMAN_URL)";
+  if (!s.dead_man->last_error.empty()) return "dead-man URL: not asked, " + s.dead_man->last_error;
+  if (!s.dead_man->last_asked) return "dead-man URL: not asked yet";
+  return "dead-man URL: asked " +
+         human(std::chrono::duration_cast<Millis>(s.now.wall - *s.dead_man->last_asked)) + " ago";
+}
+
+std::string incident_line(const Incident& i) {
+  return std::string(to_string(i.report.severity)) + " " + i.thread +
+         (i.acknowledged ? ", acknowledged" : "") + ", since " + utc(i.opened) + ": " + i.report.title;
+}
+
 }  // namespace
 
 std::string to_table(const Snapshot& s, bool colour) {
@@ -72,9 +87,43 @@ std::string to_table(const Snapshot& s, bool colour) {
     out += std::string(to_string(i.report.severity)) + ": " + i.report.title + " (since " + utc(i.opened) +
            ")\n";
   if (s.channels.empty()) out += "nobody will be told: no alert channel is set\n";
+  for (const auto& silence : s.book->silences())
+    out += "silenced until " + utc(silence.until) + ": " + silence.what + "\n";
+  out += dead_man_line(s) + "\n";
   for (const auto& c : s.channels)
     out += "alerts by " + c.name + ": " + (c.failing ? "failing, " + c.last_error : std::string("ready")) +
            ", " + std::to_string(c.sent) + " sent, " + std::to_string(c.waiting) + " waiting\n";
+  return out;
+}
+
+std::string to_lines(const Snapshot& s) {
+  std::string out;
+  for (const auto& [name, m] : s.roster->members()) {
+    out += name + ": " + std::string(to_string(m.state));
+    if (m.beat && present(m.state)) out += ", up " + human(Millis{m.beat->uptime_ms});
+    if (m.restarts > 0) out += ", " + std::to_string(m.restarts) + " restarts";
+    out += "\n";
+  }
+  const std::string load = load_of(*s.roster);
+  out += (load.empty() ? "no message waits" : load) + "\n";
+  if (s.book->open_incidents().empty()) out += "no open incident\n";
+  for (const auto& [key, i] : s.book->open_incidents())
+    out += "\n" + incident_line(i);
+  for (const auto& silence : s.book->silences())
+    out += "\nsilenced until " + utc(silence.until) + ": " + silence.what;
+  return out;
+}
+
+std::string incident_lines(const Snapshot& s) {
+  constexpr std::size_t kPast = 5;
+  std::string out;
+  for (const auto& [key, i] : s.book->open_incidents())
+    out += incident_line(i) + "\n";
+  if (out.empty()) out = "no open incident\n";
+  std::size_t shown = 0;
+  for (const auto& i : s.book->history())
+    if (shown++ < kPast)
+      out += "\n" + utc(i.opened) + ", for " + human(Millis{i.lasted_ms}) + ": " + i.report.title;
   return out;
 }
 

@@ -1,6 +1,7 @@
 #include "watchdog/supervisor/parent.hpp"
 
 #include <algorithm>
+#include <deque>
 #include <fstream>
 
 #include <fcntl.h>
@@ -17,6 +18,7 @@ namespace katana::watchdog {
 namespace {
 
 constexpr log::Room kLog{"up"};
+constexpr std::size_t kMaxRemembered = 2'000;  // bytes of a line
 
 /// Whether one controls us: what the standard streams are says nothing of that.
 bool at_a_terminal() {
@@ -42,7 +44,8 @@ struct Parent::Process {
   loop::Handle pipe_watch{};
   std::string partial{};
   std::string last_line{};
-  loop::Timer reload{};  ///< for the SIGHUP that waits until it listens
+  std::deque<std::string> recent{};  ///< its last lines, for whoever looks into its end
+  loop::Timer reload{};              ///< for the SIGHUP that waits until it listens
 
   [[nodiscard]] bool alive() const { return pid != 0; }
 };
@@ -100,6 +103,7 @@ void Parent::spawn(Process& p, int stdin_fd) {
   auto child = loop_.spawn(spec, [this, &p](loop::Exit exit) { ended(p, exit); });
   close(ends[1]);
   p.last_line.clear();
+  p.recent.clear();
   p.partial.clear();
   if (!child) {
     close(ends[0]);
@@ -123,14 +127,23 @@ void Parent::read_output(Process& p) {
     std::size_t from = 0;
     for (std::size_t end; (end = p.partial.find('\n', from)) != std::string::npos; from = end + 1) {
       p.last_line.assign(p.partial, from, end - from);
+      remember(p);
       output_.line(p.last_line);
     }
     p.partial.erase(0, from);
     if (p.partial.size() > (64 << 10)) output_.line(std::exchange(p.partial, {}));
   }
-  if (!p.partial.empty()) output_.line(p.last_line = std::exchange(p.partial, {}));
+  if (!p.partial.empty()) {
+    output_.line(p.last_line = std::exchange(p.partial, {}));
+    remember(p);
+  }
   p.pipe_watch.reset();
   close(std::exchange(p.pipe, -1));
+}
+
+void Parent::remember(Process& p) {
+  p.recent.push_back(p.last_line.substr(0, kMaxRemembered));
+  if (p.recent.size() > kLastLines) p.recent.pop_front();
 }
 
 void Parent::start(Process& p) {
@@ -160,8 +173,14 @@ void Parent::ended(Process& p, loop::Exit exit) {
     watchdog_ended(ending);
   } else {
     if (socket_ >= 0) forget_deaths(clock_.mono());
-    deaths_.push_back({clock_.mono(), was, message});
+    std::vector<Said> last_words;
+    for (auto& line : p.recent)
+      last_words.push_back({p.program.name, std::move(line)});
+    p.recent.clear();
+    for (const auto& said : last_words)
+      tell(said);
     tell(message);
+    deaths_.push_back({clock_.mono(), was, message, std::move(last_words)});
   }
   if (stopping_) stop_next();
 }
@@ -214,6 +233,8 @@ void Parent::start_watchdog() {
     tell(Planned{p->program.name, p->program.component});
   for (const auto& death : deaths_) {
     tell(death.was);
+    for (const auto& said : death.last_words)
+      tell(said);
     tell(death.how);
   }
   for (const auto& p : programs_) {

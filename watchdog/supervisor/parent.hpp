@@ -49,6 +49,7 @@ class Parent {
   void start(Process& p);
   void spawn(Process& p, int stdin_fd);
   void read_output(Process& p);
+  static void remember(Process& p);
   void ended(Process& p, loop::Exit exit);
   void start_watchdog();
   void watchdog_ended(const Ending& ending);
@@ -79,6 +80,7 @@ class Parent {
     Mono at{};
     Running was;
     Exited how;
+    std::vector<Said> last_words;
   };
   std::vector<Death> deaths_;
 

@@ -34,6 +34,7 @@ void Supervisor::running(const std::string& name, std::int64_t pid, Millis age, 
   Child& child = it->second;
   child.run = Run::Starting;
   child.ordered = child.hung = child.aborted = child.killed = child.was_heard = child.was_ready = false;
+  child.asked = child.told = false;
   child.started = now - age;
 }
 
@@ -46,6 +47,21 @@ void Supervisor::ready(const std::string& name) {
   if (it == children_.end() || it->second.run != Run::Starting || it->second.ordered) return;
   it->second.run = Run::Ready;
   it->second.was_heard = it->second.was_ready = true;
+}
+
+bool Supervisor::restart(const std::string& name, Mono now) {
+  const auto it = children_.find(name);
+  if (it == children_.end()) return false;
+  Child& child = it->second;
+  if (child.run == Run::Starting && child.ordered) return false;
+  if (child.run == Run::Starting || child.run == Run::Ready) {
+    child.asked = true;
+  } else {
+    child.run = Run::Due;
+    child.due = now;
+    child.restart = {};
+  }
+  return true;
 }
 
 void Supervisor::hung(const std::string& name, Mono now) {
@@ -64,16 +80,18 @@ Run Supervisor::exited(const std::string& name, const Ending& ending, Mono now) 
   const bool clean = ending.signal == 0 && ending.status == 0;
   if (ending.signal == 0 && ending.status == 2) {
     child.run = Run::Refused;
-  } else if (clean && !child.was_heard && child.component != "gateway") {
+  } else if (clean && !child.was_heard && !child.asked && child.component != "gateway") {
     child.run = Run::Off;
   } else {
     child.run = Run::Due;
+    if (child.asked) child.restart = {};  // no fault of its own
     const Millis lived =
         child.started == Mono{} ? Millis{0} : std::chrono::duration_cast<Millis>(now - child.started);
     child.due = now + child.restart.next(lived, random_());
   }
   child.started = {};  // a start that fails is no life of the one before
   child.ordered = child.hung = child.aborted = child.killed = child.was_heard = child.was_ready = false;
+  child.asked = child.told = false;
   return child.run;
 }
 
@@ -95,6 +113,10 @@ std::vector<Order> Supervisor::orders(Mono now) {
       child.run = Run::Starting;
       child.ordered = true;
       out.push_back({Order::Kind::Start, name});
+    }
+    if (child.asked && !child.told) {
+      child.told = true;
+      out.push_back({Order::Kind::Signal, name, SIGTERM});
     }
     if (child.hung && !child.aborted) {
       child.aborted = true;

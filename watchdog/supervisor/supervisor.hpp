@@ -49,6 +49,9 @@ class Supervisor {
   /// It beats.
   void heard(const std::string& name);
   void ready(const std::string& name);
+  /// Somebody asks for it: in good order (SIGTERM), then started again; at once what waits for its back-off,
+  /// or was off. False if a start of it is under way.
+  bool restart(const std::string& name, Mono now);
   /// It doesn't turn or doesn't work: to be killed, and then restarted as after any death.
   void hung(const std::string& name, Mono now);
   /// Its end; returns what becomes of it (Due, Off or Refused).
@@ -74,6 +77,8 @@ class Supervisor {
     bool aborted = false;
     bool killed = false;
     bool hung = false;
+    bool asked = false;  ///< to end, by a person
+    bool told = false;   ///< to end, for that
     Mono kill_at{};
     Restart restart{};
   };

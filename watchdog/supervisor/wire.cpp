@@ -78,6 +78,9 @@ std::string to_line(const FromParent& message) {
             return join({"running", m.name, num(m.pid), num(m.age.count())});
           },
           [](const Begin&) { return join({"begin"}); },
+          [](const Said& m) {
+            return join({"said", m.name, text::shorten(text::one_line(text::sanitize(m.line)), 500)});
+          },
           [](const Exited& m) {
             return join({"exited", m.name, num(m.pid), num(m.ending.status), num(m.ending.signal),
                          text::shorten(text::one_line(text::sanitize(m.line)), 500)});
@@ -121,6 +124,11 @@ Result<FromParent> parse_from_parent(std::string_view line) {
     out = m;
   } else if (verb == "begin") {
     out = Begin{};
+  } else if (verb == "said") {
+    Said m;
+    m.name = w.name();
+    m.line = w.rest();
+    out = m;
   } else if (verb == "exited") {
     Exited m;
     m.name = w.name();

@@ -20,6 +20,7 @@ namespace katana::watchdog {
 ///     plan NAME COMPONENT                         signal NAME SIGNO
 ///     running NAME PID AGE_MS                     alive
 ///     begin
+///     said NAME LINE
 ///     exited NAME PID STATUS SIGNAL LAST LINE
 ///     stopping
 inline constexpr std::size_t kMaxLine = 4096;
@@ -38,6 +39,13 @@ struct Running {
   Millis age{0};
 };
 struct Begin {};
+/// One of the last kLastLines lines of a process that has ended, oldest first; its `exited` follows. People's
+/// words may be in it: for the page's incident view behind the token alone.
+struct Said {
+  std::string name;
+  std::string line;
+};
+inline constexpr std::size_t kLastLines = 20;
 struct Exited {
   std::string name;
   std::int64_t pid = 0;
@@ -45,7 +53,7 @@ struct Exited {
   std::string line;  ///< its last line of output; empty unless it ended with status 2
 };
 struct Stopping {};  ///< an orderly stop has begun: exits are no incidents now
-using FromParent = std::variant<Replaced, Planned, Running, Begin, Exited, Stopping>;
+using FromParent = std::variant<Replaced, Planned, Running, Begin, Said, Exited, Stopping>;
 
 struct Alive {};  ///< the watchdog's own life, once a second
 using FromWatchdog = std::variant<Order, Alive>;

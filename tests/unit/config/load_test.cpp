@@ -475,9 +475,11 @@ TEST(Load, WhatNothingObeysYetIsSaidToWhoeverSetsIt) {
   }
 }
 
-TEST(Load, WhoeverCountsOnADeadManSwitchIsToldThatThereIsNone) {
-  const auto s = good({{"ALERT_DEADMAN_URL", "https://hc.example.org/1"}}, Program::Watchdog);
-  EXPECT_THAT(s.warnings, Contains("ALERT_DEADMAN_URL: understood, but this version does not act on it yet"));
+TEST(Load, LinksInAlertsBeginWithThePagesAddress) {
+  EXPECT_EQ(good({}, Program::Watchdog).page_url, "http://127.0.0.1:9780");
+  EXPECT_EQ(good({{"KATANA_WATCHDOG_HTTP", "off"}}, Program::Watchdog).page_url, "");
+  EXPECT_EQ(good({{"KATANA_PAGE_URL", "https://ops.example.org/katana/"}}, Program::Watchdog).page_url,
+            "https://ops.example.org/katana");
 }
 
 TEST(Load, AStoreThatIsNotBuiltInIsRefusedBeforeTheStart) {

@@ -62,6 +62,7 @@ TEST(Names, AProgramSeesItsOwnSecretsAlone) {
     alone(Program::Watchdog, "TELEGRAM_BOT_TOKEN_ALERT");
     alone(Program::Watchdog, "SMTP_PASSWORD");
     alone(Program::Watchdog, "ALERT_DEADMAN_URL");
+    alone(Program::Watchdog, "ALERT_WEBHOOK_KEY");
     alone(Program::Watchdog, "KATANA_WATCHDOG_TOKEN");
   }
 }

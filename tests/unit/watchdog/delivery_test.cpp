@@ -23,6 +23,8 @@ class FakeChannel final : public Channel {
   };
   explicit FakeChannel(std::vector<Call>& calls) : calls_(calls) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] Pace pace() const override { return {1'000, Millis{1}}; }
+  void probe(std::function<void(Result<void>)> then) override { then({}); }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override {
     calls_.push_back({notice, thread, std::move(then)});

@@ -17,8 +17,21 @@ class BookTest : public testing::Test {
   ManualClock clock;
   std::vector<Notice> sent;
   int ids = 0;
-  Book book{"host", [this] { return "id" + std::to_string(++ids); },
-            [this](const Notice& n) { sent.push_back(n); }};
+  /// Ticks as the watchdog does.
+  void pass(Millis span) {
+    for (const Mono end = clock.mono() + span; clock.mono() < end;) {
+      advance(std::min(Millis{200}, std::chrono::duration_cast<Millis>(end - clock.mono())));
+      book.tick(now());
+    }
+  }
+  Book make_book(std::vector<Notice>& into) {
+    return {"host",
+            "http://page/runbook",
+            {[this] { return "id" + std::to_string(++ids); }, [&into](const Notice& n) { into.push_back(n); },
+             [this] { return load; }}};
+  }
+  std::string load;
+  Book book = make_book(sent);
 };
 
 TEST_F(BookTest, OneNoticeToOpenAndOneToCloseWithItsLength) {
@@ -41,17 +54,19 @@ TEST_F(BookTest, OneNoticeToOpenAndOneToCloseWithItsLength) {
 TEST_F(BookTest, KeysAreIncidentsOfTheirOwn) {
   book.open(report("a"), now());
   book.open(report("b"), now());
-  EXPECT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent.size(), 1u) << "there may be more";
+  pass(Millis{1'000});
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[1].kind, NoticeKind::Opened);
   EXPECT_NE(sent[0].incident, sent[1].incident);
 }
 
 TEST_F(BookTest, FlappingEndsInOneDigestAndOneWordWhenItIsOver) {
   for (int i = 0; i < 50; ++i) {
     book.open(report(), now());
-    advance(Millis{1'000});
+    pass(Millis{1'000});
     book.resolve("process:claude-1", now());
-    advance(Millis{1'000});
-    book.tick(now());
+    pass(Millis{1'000});
   }
   ASSERT_EQ(sent.size(), 5u);
   EXPECT_EQ(sent[4].kind, NoticeKind::Flapping);
@@ -70,8 +85,8 @@ TEST_F(BookTest, FlappingEndsInOneDigestAndOneWordWhenItIsOver) {
 TEST_F(BookTest, WhatStaysOpenSurvivesUs) {
   book.open(report(), now());
   std::vector<Notice> later;
-  Book next{"host", [] { return "fresh"; }, [&](const Notice& n) { later.push_back(n); }};
-  ASSERT_TRUE(next.restore(book.dump(), now()));
+  Book next = make_book(later);
+  ASSERT_TRUE(next.restore(book.dump(now()), now()));
   EXPECT_TRUE(next.is_open("process:claude-1"));
   next.open(report(), now());
   EXPECT_TRUE(later.empty());
@@ -85,11 +100,9 @@ TEST_F(BookTest, WhatStaysOpenSurvivesUs) {
 TEST_F(BookTest, FlappingIsRememberedByOurSuccessor) {
   std::unique_ptr<Book> last;
   for (int i = 0; i < 20; ++i) {
-    auto next = std::make_unique<Book>(
-        "host", [this] { return "id" + std::to_string(++ids); },
-        [this](const Notice& n) { sent.push_back(n); });
+    auto next = std::make_unique<Book>(make_book(sent));
     if (last) {
-      ASSERT_TRUE(next->restore(last->dump(), now()));
+      ASSERT_TRUE(next->restore(last->dump(now()), now()));
     }
     next->open(report("process:watchdog"), now());
     next->resolve("process:watchdog", now());
@@ -106,14 +119,16 @@ TEST_F(BookTest, FlappingIsRememberedByOurSuccessor) {
 TEST_F(BookTest, RefusesABrokenDump) {
   const std::string whole = [&] {
     book.open(report(), now());
-    return book.dump();
+    return book.dump(now());
   }();
   for (std::size_t n = 0; n + 2 < whole.size(); ++n) {
-    Book other{"", [] { return "x"; }, [](const Notice&) {}};
+    std::vector<Notice> none;
+    Book other = make_book(none);
     EXPECT_FALSE(other.restore(whole.substr(0, n), now())) << n;
     EXPECT_TRUE(other.open_incidents().empty());
   }
-  Book other{"", [] { return "x"; }, [](const Notice&) {}};
+  std::vector<Notice> none;
+  Book other = make_book(none);
   EXPECT_FALSE(other.restore(R"({"open":[{"id":"x"}],"flaps":[]})", now()));
   EXPECT_FALSE(other.restore(R"([])", now()));
 }

@@ -27,12 +27,13 @@ class JudgeTest : public testing::Test {
       judge.changed(c, now());
   }
   void pass(Millis span, const std::vector<bus::Heartbeat>& beating = {}) {
-    for (Millis t{0}; t < span; t += Millis{500}) {
-      clock.advance(Millis{500});
+    for (Millis t{0}; t < span; t += Millis{250}) {
+      clock.advance(Millis{250});
       for (const auto& b : beating)
-        hear(b);
+        if (t.count() % 500 == 0) hear(b);
       tell(roster.tick(clock.mono()));
       judge.tick(roster.missing(expect, clock.mono()), now());
+      book.tick(now());
     }
   }
   Now now() const { return {clock.mono(), clock.wall()}; }
@@ -40,11 +41,13 @@ class JudgeTest : public testing::Test {
   ManualClock clock;
   std::vector<Notice> sent;
   int ids = 0;
-  Book book{"host", [this] { return "id" + std::to_string(++ids); },
-            [this](const Notice& n) { sent.push_back(n); }};
-  Roster roster{Limits{}, [](const bus::Heartbeat&) { return false; }, clock.mono()};
+  Book book{"host",
+            "http://page/runbook",
+            {[this] { return "id" + std::to_string(++ids); }, [this](const Notice& n) { sent.push_back(n); },
+             [this] { return load_of(roster); }}};
+  Roster roster{Limits{}, [](const bus::Heartbeat&) { return Presence::Unknown; }, clock.mono()};
   std::map<std::string, int> expect{{"gateway", 1}, {"claude", 1}};
-  Judge judge{book, roster, expect};
+  Judge judge{book, roster, expect, "host"};
 };
 
 TEST_F(JudgeTest, AQuickRestartOfAChildIsToldAndResolved) {
@@ -149,6 +152,7 @@ TEST_F(JudgeTest, AChildThatDiesAndThenRefusesItsSettingsIsToldOfBothAndResolves
   tell(roster.launched("claude", "claude-1", 101, clock.mono()));
   judge.refused("claude", "claude-1", "ANTHROPIC_API_KEY_FILE: others can read it\n", now());
   tell(roster.exited("claude-1", 101, {2, 0}, clock.mono()));
+  pass(Millis{1'000}, {make("gateway")});
   ASSERT_EQ(sent.size(), 2u);
   EXPECT_EQ(sent[1].title,
             "claude-1 does not start, a setting is wrong: ANTHROPIC_API_KEY_FILE: others can read it");
@@ -174,7 +178,8 @@ TEST_F(JudgeTest, WhatNobodyExpectsAnyMoreIsOver) {
   book.open({"expect:openai", Severity::Critical, "openai", "openai", "1 of 1 expected"}, now());
   pass(Millis{1'000}, {make("gateway"), make("claude-1")});
   EXPECT_TRUE(book.open_incidents().empty());
-  EXPECT_EQ(sent.size(), 8u);
+  EXPECT_EQ(sent.front().kind, NoticeKind::Opened);
+  EXPECT_EQ(sent.back().kind, NoticeKind::Resolved);
 }
 
 TEST_F(JudgeTest, ThePoorHealthOfAProcessThatWasReplacedIsOver) {
@@ -202,12 +207,91 @@ TEST_F(JudgeTest, ARestartedProcessGetsItsTimeToBecomeHealthy) {
 TEST_F(JudgeTest, ABadSettingAndAFailingChannelAreNamed) {
   judge.refused("claude", "claude-1", "ANTHROPIC_BASE_URL: not a URL\n", now());
   EXPECT_EQ(sent.back().title, "claude-1 does not start, a setting is wrong: ANTHROPIC_BASE_URL: not a URL");
+  clock.advance(Millis{2'000});
   judge.channel_failed("telegram", Error{Code::Auth, "401 Unauthorized"}, now());
   EXPECT_EQ(sent.back().except, "telegram");
   EXPECT_EQ(sent.back().title, "alerts by telegram fail: auth: 401 Unauthorized");
   judge.channel_works("telegram", now());
   EXPECT_EQ(sent.back().except, "telegram");
   EXPECT_EQ(sent.back().kind, NoticeKind::Resolved);
+}
+
+TEST_F(JudgeTest, MoreThanFiveEndsInAMinuteAreOneCrashLoop) {
+  tell(roster.launched("claude", "claude-1", 100, clock.mono()));
+  for (int i = 0; i < 12; ++i) {
+    tell(roster.exited("claude-1", 100 + i, {1, 0}, clock.mono()));
+    judge.restarting("claude", "claude-1", "exit status 1", now());
+    EXPECT_EQ(book.is_open("crash-loop:claude-1"), i >= 5) << i;
+    pass(Millis{5'000}, {make("gateway")});
+    tell(roster.launched("claude", "claude-1", 101 + i, clock.mono()));
+  }
+  ASSERT_EQ(sent.size(), 2u) << "that it is down, and that it is a loop";
+  EXPECT_EQ(
+      sent[1].title,
+      "claude-1 is in a crash loop: 6 ends in 25 s, the last: exit status 1; it is tried again and again, "
+      "every 30 s at most");
+  auto well = make("claude-1");
+  well.pid = 112;
+  pass(Millis{58'000}, {make("gateway"), well});
+  EXPECT_TRUE(book.is_open("crash-loop:claude-1"));
+  pass(Millis{4'000}, {make("gateway"), well});
+  EXPECT_TRUE(book.open_incidents().empty());
+  EXPECT_EQ(sent.size(), 4u);
+}
+
+TEST_F(JudgeTest, AProcessThatComesAndGoesIsADigestAndNoCrashLoopBeside) {
+  for (int i = 0; i < 8; ++i) {
+    tell(roster.launched("claude", "claude-1", 100 + i, clock.mono()));
+    auto b = make("claude-1");
+    b.pid = 100 + i;
+    b.process_id = std::to_string(i);
+    hear(b);
+    pass(Millis{1'000}, {make("gateway"), b});
+    tell(roster.exited("claude-1", 100 + i, {0, 11}, clock.mono()));
+    judge.restarting("claude", "claude-1", "killed by signal 11 (SEGV)", now());
+  }
+  ASSERT_EQ(sent.size(), 5u);
+  EXPECT_EQ(sent.back().kind, NoticeKind::Flapping);
+}
+
+TEST_F(JudgeTest, AHostThatIsGoneIsOneIncidentAndItsProcessesAreNone) {
+  auto one = make("gateway"), two = make("claude-1");
+  one.host = two.host = "h2";
+  pass(Millis{2'000}, {one, two});
+  pass(Millis{10'000});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].title, "host h2 is gone: nothing is heard from claude-1, gateway");
+  EXPECT_EQ(sent[0].host, "h2");
+  pass(Millis{120'000});
+  EXPECT_EQ(sent.size(), 1u) << "nor are they missing on top of it";
+  pass(Millis{1'000}, {one});
+  EXPECT_EQ(sent.back().kind, NoticeKind::Resolved);
+  pass(Millis{10'000}, {one});
+  ASSERT_EQ(sent.size(), 3u) << "one of them didn't come back with its host";
+  EXPECT_EQ(sent[2].where, "claude-1");
+}
+
+TEST_F(JudgeTest, OneProcessAloneOnAHostIsThatProcess) {
+  auto one = make("claude-1");
+  one.host = "h2";
+  pass(Millis{2'000}, {make("gateway"), one});
+  pass(Millis{10'000}, {make("gateway")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].where, "claude-1");
+  EXPECT_EQ(sent[0].host, "h2");
+}
+
+TEST_F(JudgeTest, APageSaysWhatUsersFeel) {
+  auto gateway = make("gateway");
+  gateway.queue = 10;
+  gateway.in_flight = 2;
+  gateway.oldest_wait_ms = 40'000;
+  pass(Millis{2'000}, {gateway, make("claude-1")});
+  pass(Millis{10'000}, {gateway});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_NE(sent[0].effect.find("; 12 messages wait, the oldest for 40 s"), std::string::npos)
+      << sent[0].effect;
+  EXPECT_EQ(sent[0].process, "claude-1");
 }
 
 }  // namespace

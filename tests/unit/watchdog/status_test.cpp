@@ -74,8 +74,8 @@ class SiteTest : public testing::Test {
     return site.handle(r);
   }
   ManualClock clock;
-  Roster roster{Limits{}, [](const bus::Heartbeat&) { return false; }, clock.mono()};
-  Book book{"host", [] { return "id"; }, [](const Notice&) {}};
+  Roster roster{Limits{}, [](const bus::Heartbeat&) { return Presence::Unknown; }, clock.mono()};
+  Book book{"host", "", {[] { return "id"; }, [](const Notice&) {}}};
   Site site{[this] { return snapshot(); }, [] { return std::string(); }};
 };
 

@@ -1,0 +1,83 @@
+// Watchdog, what others see of it and ask it: the snapshot behind the page, and the control socket.
+#include <algorithm>
+
+#include "common/core/id.hpp"
+#include "watchdog/status/table.hpp"
+#include "watchdog/watchdog.hpp"
+
+namespace katana::watchdog {
+
+Snapshot Watchdog::snapshot() const {
+  Snapshot s;
+  s.now = now();
+  s.host = host_;
+  s.supervising = supervise_;
+  s.roster = roster_.get();
+  s.book = book_.get();
+  s.expect = settings_.expect;
+  s.last_words = &last_words_;
+  if (dead_man_) s.dead_man = dead_man_->status();
+  for (const auto& d : deliveries_)
+    s.channels.push_back(d->status());
+  return s;
+}
+
+void Watchdog::answer(const control::Request& request, control::ControlServer::Reply reply) {
+  const auto has = [&](const char* word) {
+    return std::find(request.words.begin(), request.words.end(), word) != request.words.end();
+  };
+  const Snapshot s = snapshot();
+  if (request.verb == "status")
+    return reply({healthy(s) ? 0 : 1, has("json") ? to_json(s) + "\n" : to_table(s, has("colour"))});
+  if (request.verb == "incidents") return reply({0, incidents_table(s)});
+  for (const char* verb : {"ack", "silence", "unsilence", "restart"})
+    if (request.verb == verb) return reply(on_duty(request));
+  if (request.verb == "alert-test") return alert_test(std::move(reply));
+  reply({1, "the watchdog doesn't know '" + request.verb + "'\n"});
+}
+
+/// What people on duty ask for at the command line; the page and the ops chat ask the same desk.
+control::Answer Watchdog::on_duty(const control::Request& request) {
+  const auto& words = request.words;
+  const std::string by = "the command line";
+  const auto outcome = [&]() -> Result<std::string> {
+    if (request.verb == "ack")
+      return words.empty() ? desk_->acknowledge_all(by) : desk_->acknowledge(words[0], by);
+    if (words.empty()) return fail(Code::Rejected, request.verb + " what?");
+    if (request.verb == "restart") return desk_->restart(words[0], by);
+    if (request.verb == "unsilence") return desk_->unsilence(words[0], by);
+    const auto length = parse_span(words.size() > 1 ? words[1] : "1h");
+    return length ? desk_->silence(words[0], *length, by) : fail(length.error());
+  }();
+  return outcome ? control::Answer{0, *outcome + "\n"} : control::Answer{1, outcome.error().detail + "\n"};
+}
+
+/// One notice through each channel; the answer waits for the first try of all.
+void Watchdog::alert_test(control::ControlServer::Reply reply) {
+  if (deliveries_.empty()) return reply({1, "nobody will be told: no alert channel is set\n"});
+  struct Round {
+    std::size_t open;
+    control::Answer answer{0, ""};
+    control::ControlServer::Reply reply;
+  };
+  auto round = std::make_shared<Round>(Round{deliveries_.size(), {}, std::move(reply)});
+  Notice notice;
+  notice.incident = fresh_id(10);
+  notice.kind = NoticeKind::Test;
+  notice.at = notice.since = now().wall;
+  notice.host = host_;
+  notice.where = "watchdog";
+  notice.title = "alert from katana alert-test";
+  notice.effect = "none, this is a test";
+  for (auto& d : deliveries_) {
+    notice.id = fresh_id(10);
+    d->accept(notice, [round, name = d->name()](const Result<Receipt>& result) {
+      round->answer.text +=
+          name + ": " + (result ? "sent: " + result->said : "failed: " + result.error().detail) + "\n";
+      if (!result) round->answer.status = 1;
+      if (--round->open == 0) round->reply(round->answer);
+    });
+  }
+}
+
+}  // namespace katana::watchdog
