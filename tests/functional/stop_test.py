@@ -49,7 +49,7 @@ class Reload(Case):
         katana.signal(signal.SIGHUP)
         self.sandbox.script(answer="With the new one.")
         self.d.ask("Which token is it?", "With the new one.")
-        eventually("the ops chat is told", lambda: in_chat(self.d))
+        eventually("the ops chat can be told", lambda: "telegram: sent" in self.d.command("alert-test")[1])
         self.assertEqual(processes_of(self.d), before, "nothing was restarted")
 
 
