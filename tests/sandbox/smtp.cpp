@@ -253,6 +253,7 @@ std::string SmtpServer::configure(Json spec) {
   require_tls_ = flag_of(spec, "require_tls", require_tls_);
   user_ = text_of(spec, "user", user_);
   password_ = text_of(spec, "password", password_);
+  if (flag_of(spec, "clear")) faults_.clear();
   const std::string_view stage = text_of(spec, "stage");
   if (stage.empty()) return {};
   if (std::find(std::begin(kStages), std::end(kStages), stage) == std::end(kStages))

@@ -14,7 +14,7 @@ class EmailChannel final : public Channel {
  public:
   EmailChannel(net::MailClient& mail, config::Alerts alerts) : mail_(mail), alerts_(std::move(alerts)) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
-  [[nodiscard]] Pace pace() const override { return {20, Millis{30'000}}; }
+  [[nodiscard]] Pace pace() const override { return {30, Millis{10'000}}; }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override;
   void probe(std::function<void(Result<void>)> then) override;

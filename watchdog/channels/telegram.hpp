@@ -17,7 +17,7 @@ class TelegramChannel final : public Channel {
       : api_(std::move(api)), chat_id_(chat_id), buttons_(buttons) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
   /// A group takes 20 messages a minute; some are left for answers to people.
-  [[nodiscard]] Pace pace() const override { return {10, Millis{6'000}}; }
+  [[nodiscard]] Pace pace() const override { return {15, Millis{4'000}}; }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override;
   void probe(std::function<void(Result<void>)> then) override;

@@ -336,8 +336,8 @@ void Judge::ops_chat_failed(const Error& error, Now now) {
   report.component = "channel";
   report.where = "ops chat";
   report.except = "telegram";
-  report.title = "the alert bot can't be asked (telegram): " + std::string(katana::to_string(error.code)) + ": " +
-                 line_of(error.detail);
+  report.title = "the alert bot can't be asked (telegram): " + std::string(katana::to_string(error.code)) +
+                 ": " + line_of(error.detail);
   report.effect = "none; its buttons and commands do nothing, and its alerts may wait";
   book_.open(std::move(report), now);
 }
