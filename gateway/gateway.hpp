@@ -87,6 +87,7 @@ class Gateway {
   void retry_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply);
   void drop_dead_letter(std::int64_t turn_id, const control::ControlServer::Reply& reply);
   void count_dead_letters();
+  [[nodiscard]] std::string at_work_text() const;
   [[nodiscard]] std::string users_text() const;
   [[nodiscard]] std::string status_text() const;
   [[nodiscard]] control::Answer store_answer() const;

@@ -37,6 +37,7 @@ void Gateway::control(const control::Request& request, const control::ControlSer
   if (verb == "usage") return control_usage(reply);
   if (verb == "trace") return control_trace(request, reply);
   if (verb == "dead-letters") return control_dead_letters(request, reply);
+  if (verb == "at-work") return reply({0, at_work_text()});
   if (verb == "users") return reply({0, users_text()});
   if (verb == "status") return reply({0, status_text()});
   if (verb == "store") return reply(store_answer());
@@ -112,6 +113,15 @@ std::string Gateway::users_text() const {
     text += line;
   }
   return text.empty() ? "Nobody yet. People who write to the bot get a code for `katana allow CODE`." : text;
+}
+
+/// For `katana drill`: a line a job that a worker is at, and that worker's id.
+std::string Gateway::at_work_text() const {
+  std::string text;
+  if (!dispatcher_) return text;
+  for (const auto& [job, worker] : dispatcher_->at_work())
+    text += job + " " + worker + "\n";
+  return text;
 }
 
 /// What `katana doctor` says of the store while we have it: nobody else can look into it then.

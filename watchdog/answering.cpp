@@ -1,5 +1,6 @@
 // Watchdog, what others see of it and ask it: the snapshot behind the page, and the control socket.
 #include <algorithm>
+#include <csignal>
 
 #include "common/core/id.hpp"
 #include "watchdog/status/table.hpp"
@@ -32,6 +33,7 @@ void Watchdog::answer(const control::Request& request, control::ControlServer::R
   if (request.verb == "incidents") return reply({0, incidents_table(s)});
   for (const char* verb : {"ack", "silence", "unsilence", "restart"})
     if (request.verb == verb) return reply(on_duty(request));
+  if (request.verb == "drill") return drill(request, std::move(reply));
   if (request.verb == "alert-test") return alert_test(std::move(reply));
   reply({1, "the watchdog doesn't know '" + request.verb + "'\n"});
 }
@@ -52,8 +54,31 @@ control::Answer Watchdog::on_duty(const control::Request& request) {
   return outcome ? control::Answer{0, *outcome + "\n"} : control::Answer{1, outcome.error().detail + "\n"};
 }
 
-/// One notice through each channel; the answer waits for the first try of all.
+/// `announce NAME`: says in every channel what is going to happen; `kill NAME`: has the parent do it.
+void Watchdog::drill(const control::Request& request, control::ControlServer::Reply reply) {
+  const auto& words = request.words;
+  const Member* m = words.size() == 2 ? roster_->find(words[1]) : nullptr;
+  if (!m || !m->beat) return reply({1, "the watchdog hears no such process\n"});
+  if (words[0] == "announce") {
+    send_test("a drill: " + m->instance +
+                  " will be killed in a moment, and an alert of it and its end should follow",
+              "an answer that is being written comes some seconds later; none is lost", std::move(reply));
+  } else if (supervisor_) {
+    parent_->send(Order{Order::Kind::Signal, m->instance, SIGKILL});
+    reply({0, "killed\n"});
+  } else {
+    reply({1, "the watchdog kills nothing here; type on " + m->beat->host + ": kill -9 " +
+                  std::to_string(m->pid) + "\n"});
+  }
+}
+
 void Watchdog::alert_test(control::ControlServer::Reply reply) {
+  send_test("alert from katana alert-test", "none, this is a test", std::move(reply));
+}
+
+/// One notice through each channel; the answer waits for the first try of all.
+void Watchdog::send_test(const std::string& title, const std::string& effect,
+                         control::ControlServer::Reply reply) {
   if (deliveries_.empty()) return reply({1, "nobody will be told: no alert channel is set\n"});
   struct Round {
     std::size_t open;
@@ -67,8 +92,8 @@ void Watchdog::alert_test(control::ControlServer::Reply reply) {
   notice.at = notice.since = now().wall;
   notice.host = host_;
   notice.where = "watchdog";
-  notice.title = "alert from katana alert-test";
-  notice.effect = "none, this is a test";
+  notice.title = title;
+  notice.effect = effect;
   for (auto& d : deliveries_) {
     notice.id = fresh_id(10);
     d->accept(notice, [round, name = d->name()](const Result<Receipt>& result) {

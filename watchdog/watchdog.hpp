@@ -72,6 +72,8 @@ class Watchdog {
   void answer(const control::Request& request, control::ControlServer::Reply reply);
   [[nodiscard]] control::Answer on_duty(const control::Request& request);
   void alert_test(control::ControlServer::Reply reply);
+  void drill(const control::Request& request, control::ControlServer::Reply reply);
+  void send_test(const std::string& title, const std::string& effect, control::ControlServer::Reply reply);
   Snapshot snapshot() const;
   [[nodiscard]] Now now() const;
 

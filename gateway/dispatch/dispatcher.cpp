@@ -221,6 +221,16 @@ void Dispatcher::release_credit(Entry& e) {
   if (Worker* worker = pool_.find(e.peer)) worker->outstanding.erase(e.q.turn_id);
 }
 
+std::vector<std::pair<std::string, std::string>> Dispatcher::at_work() const {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [turn_id, entry] : entries_) {
+    const auto worker = pool_.all().find(entry.peer);
+    if (entry.state != State::Running || entry.steps.accepted_at == Wall{} || worker == pool_.all().end()) continue;
+    out.emplace_back(entry.q.job.job_id, worker->second.worker_id);
+  }
+  return out;
+}
+
 std::string_view Dispatcher::stage_of(std::int64_t turn_id) const {
   const auto it = entries_.find(turn_id);
   if (it == entries_.end()) return {};

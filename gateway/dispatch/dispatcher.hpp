@@ -81,6 +81,8 @@ class Dispatcher {
 
   /// What its worker is at, for the operator: "streaming" once text came; empty: nothing is known of it here.
   [[nodiscard]] std::string_view stage_of(std::int64_t turn_id) const;
+  /// Jobs that a worker has accepted and not answered yet, each with that worker's id.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> at_work() const;
   [[nodiscard]] std::size_t waiting() const { return queue_.waiting(); }
   /// A provider that questions wait for and that has no worker here; empty: none.
   [[nodiscard]] std::string_view unserved() const;

@@ -158,6 +158,37 @@ class CommandLine(Case):
         self.assertIn("docker-compose restart claude", err)
 
 
+class Drill(Case):
+    def test_it_shows_page_answer_and_resolution(self):
+        self.d.up()
+        wait_up(self.d)
+        self.sandbox.script(provider="anthropic", match="story", count=2, tokens=60, token_ms=50, answer="A long story. The end.")
+        self.sandbox.say("Tell me a long story")
+        status, out, err = self.d.command("drill")
+        self.assertEqual((status, err), (0, ""), out)
+        self.assertIn("telegram: sent: ", out)
+        for line in (r"0\.000 s  claude-1 \(process \d+\) was killed while it wrote the answer of 1-", r" s  incident \w+: claude-1 is down: killed by signal 9",
+                     r" s  the page was taken by telegram", r" s  the page was taken by email", r" s  claude-1 is back, as process \d+",
+                     r" s  incident \w+ is resolved", r" s  its resolution was taken by telegram", r" s  the answer of 1-\w+ is delivered whole"):
+            self.assertRegex(out, line)
+        self.assertEqual(self.sandbox.texts(), ["A long story. The end."])
+        announced = next(t for t in in_chat(self.d) if "TEST a drill: claude-1 will be killed" in t)
+        self.assertEqual(in_chat(self.d).index(announced), 0, "announced before it happens")
+
+    def test_where_somebody_else_restarts_it_kills_by_itself(self):
+        self.d.serve()
+        self.d.start("katana-watchdog", KATANA_EXPECT="gateway,claude:1,openai:1")
+        wait_up(self.d, ("gateway", "claude", "openai"))
+        self.sandbox.script(provider="anthropic", match="story", count=2, tokens=60, token_ms=50, answer="A long story. The end.")
+        self.sandbox.say("Tell me a long story")
+        drill = self.d.start("katana", "drill", name="drill")
+        claude = next(p for p in self.d.processes if p.name == "katana-claude")
+        claude.wait()
+        self.d.start("katana-claude", name="successor")
+        self.assertEqual(drill.wait(), 0, drill.log())
+        self.assertIn("claude is back", drill.log())
+
+
 class Monitor(http.server.ThreadingHTTPServer):
     """Whoever owns a dead-man URL; counts how often it is asked."""
 

@@ -18,6 +18,7 @@
 #include "common/log/log.hpp"
 #include "watchdog/cli/check.hpp"
 #include "watchdog/cli/doctor.hpp"
+#include "watchdog/cli/drill.hpp"
 #include "watchdog/cli/gateway_program.hpp"
 #include "watchdog/cli/init.hpp"
 #include "watchdog/cli/try.hpp"
@@ -197,6 +198,8 @@ void add_watch_verbs(Cli& cli) {
   });
   cli.verb("alert-test", "Sends a test alert through every channel and says what the other side answered",
            [&] { return alert_test(cli); });
+  cli.verb("drill", "Announces it, kills a worker at its work, and shows page, answer and resolution with their times",
+           [&] { return run_drill(cli.settings().run_dir); });
   auto* heartbeat = cli.verb("check-heartbeat", "Checks the gateway's heartbeat file: OK or CRITICAL",
                              [&] { return check_heartbeat_verb(cli); });
   heartbeat->add_option("--file", cli.file, "The file (default: the deployment's)")->type_name("FILE");

@@ -80,8 +80,10 @@ bool Judge::wanted(const Change& change) const {
   if (m && m->child) return true;
   if (expect_.empty()) return true;
   const auto it = expect_.find(change.component);
-  // Instances beyond what is expected come and go freely.
-  return it != expect_.end() && roster_.count_present(change.component) < it->second;
+  // Instances beyond what is expected come and go freely. The instance itself may be back already: somebody
+  // restarted it faster than its silence could tell.
+  const int itself = m && m->component == change.component && present(m->state) ? 1 : 0;
+  return it != expect_.end() && roster_.count_present(change.component) - itself < it->second;
 }
 
 void Judge::changed(const Change& change, Now now) {

@@ -18,6 +18,7 @@ json process_json(const Member& m, Mono now) {
   if (!m.beat) return j;
   const auto& b = *m.beat;
   j["host"] = b.host;
+  j["process_id"] = b.process_id;
   j["build"] = b.build;
   j["uptime_ms"] = b.uptime_ms;
   j["heard_ms_ago"] = std::chrono::duration_cast<Millis>(now - m.heard).count();

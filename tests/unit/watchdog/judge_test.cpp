@@ -271,6 +271,17 @@ TEST_F(JudgeTest, AHostThatIsGoneIsOneIncidentAndItsProcessesAreNone) {
   EXPECT_EQ(sent[2].where, "claude-1");
 }
 
+TEST_F(JudgeTest, ADeathThatSomebodyElseMendsAtOnceIsStillToldAndResolved) {
+  pass(Millis{2'000}, {make("gateway"), make("claude-1")});
+  auto successor = make("claude-1");
+  successor.process_id = "another";
+  hear(successor);
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[0].title,
+            "claude-1 is down: a new process took its place, without a goodbye of the old one");
+  EXPECT_EQ(sent[1].kind, NoticeKind::Resolved);
+}
+
 TEST_F(JudgeTest, OneProcessAloneOnAHostIsThatProcess) {
   auto one = make("claude-1");
   one.host = "h2";
