@@ -19,6 +19,7 @@
 #include "watchdog/duty/ops_chat.hpp"
 #include "watchdog/incident/book.hpp"
 #include "watchdog/incident/judge.hpp"
+#include "watchdog/liveness/exits.hpp"
 #include "watchdog/liveness/roster.hpp"
 #include "watchdog/status/site.hpp"
 #include "watchdog/supervisor/link.hpp"
@@ -59,6 +60,7 @@ class Watchdog {
   void heard(const bus::Heartbeat& beat);
   void tick();
   void apply(const Roster::Changes& changes);
+  void vanished(const std::string& instance, std::int64_t pid);
   void settle();
   void keep_book();
   void notify(const Notice& notice);
@@ -88,6 +90,8 @@ class Watchdog {
   std::unique_ptr<Disk> disk_;
   std::vector<std::unique_ptr<Delivery>> deliveries_;
   std::unique_ptr<Roster> roster_;
+  std::unique_ptr<Exits> exits_;
+  std::map<std::string, loop::Timer> vanishing_;  ///< by instance: the wait for a goodbye
   std::unique_ptr<Book> book_;
   std::unique_ptr<Judge> judge_;
   std::unique_ptr<Desk> desk_;

@@ -14,6 +14,8 @@ namespace {
 
 constexpr Millis kOrphanLimit{25'000};  // the drain of a process (20 s), and its last words
 
+constexpr Millis kLastBeat{250};
+
 constexpr log::Room kLog{"watchdog"};
 
 /// When a process started, in clock ticks since boot: with it a pid can't be mistaken for a later process's.
@@ -52,10 +54,19 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
   apply(roster_->beat(beat, service_.clock().mono()));
   const Member* m = roster_->find(beat.instance);
   if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process
+  if (!m->child && beat.host == host_ && m->state != State::Down) exits_->watch(beat.instance, beat.pid);
   if (!stopping_) judge_->beat(beat, now());
   if (supervisor_) supervisor_->heard(beat.instance);
   if (supervisor_ && m->state == State::Up) supervisor_->ready(beat.instance);
   settle();
+}
+
+/// Its goodbye, if there was one, may still be on its way here.
+void Watchdog::vanished(const std::string& instance, std::int64_t pid) {
+  vanishing_[instance] = service_.loop().after(kLastBeat, [this, instance, pid] {
+    apply(roster_->vanished(instance, pid, service_.clock().mono()));
+    settle();
+  });
 }
 
 void Watchdog::tick() {

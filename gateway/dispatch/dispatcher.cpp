@@ -225,7 +225,8 @@ std::vector<std::pair<std::string, std::string>> Dispatcher::at_work() const {
   std::vector<std::pair<std::string, std::string>> out;
   for (const auto& [turn_id, entry] : entries_) {
     const auto worker = pool_.all().find(entry.peer);
-    if (entry.state != State::Running || entry.steps.accepted_at == Wall{} || worker == pool_.all().end()) continue;
+    if (entry.state != State::Running || entry.steps.accepted_at == Wall{} || worker == pool_.all().end())
+      continue;
     out.emplace_back(entry.q.job.job_id, worker->second.worker_id);
   }
   return out;

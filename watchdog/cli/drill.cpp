@@ -143,8 +143,8 @@ bool Drill::kill_it(const Victim& victim) {
     done = ::kill(static_cast<pid_t>(victim.pid), SIGKILL) == 0;
   }
   if (!done) return complain(answer ? answer->text : answer.error().detail), false;
-  std::printf("   0.000 s  %s (process %lld) was killed while it wrote the answer of %s\n", victim.name.c_str(),
-              static_cast<long long>(victim.pid), victim.job.c_str());
+  std::printf("   0.000 s  %s (process %lld) was killed while it wrote the answer of %s\n",
+              victim.name.c_str(), static_cast<long long>(victim.pid), victim.job.c_str());
   return true;
 }
 
@@ -157,8 +157,8 @@ void Drill::note(const std::string& key, const std::string& line) {
 
 void Drill::see_processes(const Victim& victim) {
   for (const auto p : view_.list("processes"))
-    if (member<std::string_view>(p, "instance") == victim.name && member<std::string_view>(p, "state") == "up" &&
-        member<std::int64_t>(p, "pid") != victim.pid)
+    if (member<std::string_view>(p, "instance") == victim.name &&
+        member<std::string_view>(p, "state") == "up" && member<std::int64_t>(p, "pid") != victim.pid)
       note("back", victim.name + " is back, as process " + std::to_string(member<std::int64_t>(p, "pid")));
 }
 
@@ -167,7 +167,8 @@ void Drill::see_incidents(const Victim& victim) {
   const auto see = [&](simdjson::dom::element i, bool over) {
     if (member<std::string_view>(i, "key") != key) return;
     const std::string id(member<std::string_view>(i, "id"));
-    if (!seen("opened")) note("opened", "incident " + id + ": " + std::string(member<std::string_view>(i, "title")));
+    if (!seen("opened"))
+      note("opened", "incident " + id + ": " + std::string(member<std::string_view>(i, "title")));
     if (over) note("resolved", "incident " + id + " is resolved");
   };
   for (const auto i : view_.list("incidents"))
@@ -208,10 +209,11 @@ int Drill::watch(const Victim& victim) {
     std::this_thread::sleep_for(kLook);
   }
   if (seen_.size() >= wanted) return std::printf("All as it should be.\n"), 0;
-  for (const auto& [key, what] : std::map<std::string, std::string>{{"opened", "no incident was opened"},
-                                                                    {"back", victim.name + " isn't back"},
-                                                                    {"resolved", "the incident isn't resolved"},
-                                                                    {"answer", "the answer isn't delivered"}})
+  for (const auto& [key, what] :
+       std::map<std::string, std::string>{{"opened", "no incident was opened"},
+                                          {"back", victim.name + " isn't back"},
+                                          {"resolved", "the incident isn't resolved"},
+                                          {"answer", "the answer isn't delivered"}})
     if (!seen(key)) std::fprintf(stderr, "katana drill: after 2 minutes %s\n", what.c_str());
   for (const auto& [channel, count] : sent_)
     if (!seen("end by " + channel))

@@ -198,7 +198,8 @@ void add_watch_verbs(Cli& cli) {
   });
   cli.verb("alert-test", "Sends a test alert through every channel and says what the other side answered",
            [&] { return alert_test(cli); });
-  cli.verb("drill", "Announces it, kills a worker at its work, and shows page, answer and resolution with their times",
+  cli.verb("drill",
+           "Announces it, kills a worker at its work, and shows page, answer and resolution with their times",
            [&] { return run_drill(cli.settings().run_dir); });
   auto* heartbeat = cli.verb("check-heartbeat", "Checks the gateway's heartbeat file: OK or CRITICAL",
                              [&] { return check_heartbeat_verb(cli); });

@@ -8,6 +8,7 @@
 namespace katana::watchdog {
 namespace {
 
+constexpr const char* kVanished = "its process is gone, without a goodbye";
 constexpr int kHangAlarm = 86;  // service::Alarm::kExitStatus
 
 Event event_of(bus::ServiceState state) {
@@ -136,6 +137,17 @@ Roster::Changes Roster::exited(const std::string& instance, std::int64_t pid, co
   return out;
 }
 
+Roster::Changes Roster::vanished(const std::string& instance, std::int64_t pid, Mono now) {
+  Changes out;
+  const auto it = members_.find(instance);
+  if (it == members_.end()) return out;
+  Member& m = it->second;
+  if (m.child || m.pid != pid || !(present(m.state) || m.state == State::Hung)) return out;
+  m.buried = pid;
+  apply(m, Event::Exited, kVanished, now, out);
+  return out;
+}
+
 bool Roster::stuck(const Member& m, Mono now) const {
   if (!m.beat || between(m.moved, now) < limits_.stuck) return false;
   return m.beat->state == bus::ServiceState::Starting ||
@@ -154,7 +166,7 @@ void Roster::judge(Member& m, Mono now, Changes& out) {
   if (presence == Presence::There) {
     apply(m, Event::Frozen, quiet + ", and the process is still there", now, out);
   } else if (presence == Presence::Gone) {
-    apply(m, Event::Exited, "its process is gone, without a goodbye", now, out);
+    apply(m, Event::Exited, kVanished, now, out);
   } else if (silence >= std::max(first, limits_.gone)) {
     apply(m, Event::Silent, quiet, now, out);
   } else if (stuck(m, now)) {

@@ -90,6 +90,8 @@ class Roster {
   Changes beat(bus::Heartbeat beat, Mono now);
   Changes launched(const std::string& component, const std::string& instance, std::int64_t pid, Mono now);
   Changes exited(const std::string& instance, std::int64_t pid, const Ending& ending, Mono now);
+  /// The kernel says that the process of its last beat is gone; how it ended, nobody here knows.
+  Changes vanished(const std::string& instance, std::int64_t pid, Mono now);
   /// Judges silence. Returns nothing when this tick itself came late: what was not heard may still wait to be
   /// read. But if every tick is late, every other one judges.
   Changes tick(Mono now);

@@ -163,6 +163,24 @@ TEST_F(RosterTest, NothingUnderWayIsNoHangHoweverLong) {
   EXPECT_EQ(pass(Millis{600'000}, {b}).size(), 1u);
 }
 
+TEST_F(RosterTest, AnExitThatTheKernelTellsIsKnownAtOnceUnlessItSaidGoodbye) {
+  auto b = make("claude-1");
+  b.pid = 100;
+  roster.beat(b, now);
+  EXPECT_TRUE(roster.vanished("claude-1", 99, now).empty()) << "its predecessor";
+  EXPECT_TRUE(roster.vanished("claude-2", 100, now).empty());
+  const auto changes = roster.vanished("claude-1", 100, now);
+  ASSERT_EQ(changes.size(), 1u);
+  EXPECT_EQ(changes[0].to, State::Down);
+  EXPECT_TRUE(roster.beat(b, now).empty()) << "a beat that was still under way";
+  b.pid = 101;
+  b.process_id = "another";
+  EXPECT_EQ(roster.beat(b, now).back().to, State::Up);
+  b.state = ServiceState::Stopped;
+  roster.beat(b, now);
+  EXPECT_TRUE(roster.vanished("claude-1", 101, now).empty());
+}
+
 TEST_F(RosterTest, OurOwnSleepProvesNothing) {
   pass(Millis{2'000}, {make("claude-1"), make("gateway")});
   now += Millis{20'000};
