@@ -97,9 +97,8 @@ Result<void> Watchdog::start() {
   };
   settings_.expect.erase("watchdog");  // whoever reads this is here
   roster_ = std::make_unique<Roster>(Limits{}, look, service_.clock().mono());
-  exits_ = std::make_unique<Exits>(service_.loop(), [this](const std::string& instance, std::int64_t pid) {
-    vanished(instance, pid);
-  });
+  exits_ = std::make_unique<Exits>(
+      service_.loop(), [this](const std::string& instance, std::int64_t pid) { vanished(instance, pid); });
   book_ = std::make_unique<Book>(
       host_, settings_.page_url.empty() ? "" : settings_.page_url + "/runbook",
       Book::Events{[] { return fresh_id(10); }, [this](const Notice& notice) { notify(notice); },

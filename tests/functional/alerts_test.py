@@ -3,7 +3,7 @@
 import json
 import stat
 
-from harness import OPS_CHAT, Case, eventually, main
+from harness import ALERT_TOKEN, OPS_CHAT, Case, eventually, main
 from postfix import DOMAIN, PASSWORD, USER, Postfix
 from watching import in_chat, in_mail, kill, replaced, told, wait_up
 
@@ -147,6 +147,30 @@ class PastTheSandbox(Case):
         eventually("it is told in the other channel", lambda: any("alerts by telegram fail: auth" in s for s in in_mail(self.d)))
         told(self.d, "RESOLVED", "claude-1 is down")
         eventually("its recovery is told", lambda: any("RESOLVED alerts by telegram fail" in s for s in in_mail(self.d)))
+
+    def test_a_wrong_token_of_the_alert_bot_is_told_before_anything_breaks(self):
+        self.d.set(TELEGRAM_ALERT_BOT_TOKEN=ALERT_TOKEN.split(":")[0] + ":" + "x" * 35)
+        katana = self.d.up()
+        eventually("it is told by mail", lambda: any(
+            "the alert bot can't be asked (telegram): auth: getMe: 401" in s for s in in_mail(self.d)))
+        self.assertNotIn("x" * 35, katana.log() + str(self.sandbox.mails()))
+        pids = wait_up(self.d)
+        kill(pids["claude-1"])
+        eventually("so is what breaks then", lambda: any("RESOLVED claude-1 is down" in s for s in in_mail(self.d)))
+        self.assertEqual([s for s in in_mail(self.d) if "alerts by telegram fail" in s], [], "once is enough")
+
+    def test_a_mail_server_that_hangs_holds_up_nothing(self):
+        self.sandbox.post("smtp", stage="ehlo", hang=True, count=-1)
+        self.d.up()
+        pids = wait_up(self.d)
+        for name in ("claude-1", "openai-1"):
+            kill(pids[name])
+            replaced(self.d, name, pids[name])
+            eventually("it is told in the other channel", lambda: any(
+                "RESOLVED" in t and name in t for t in in_chat(self.d)))
+        self.assertEqual(in_mail(self.d), [])
+        self.sandbox.post("smtp", clear=True)
+        eventually("the mails come when the server is back", lambda: sum("RESOLVED" in s for s in in_mail(self.d)) == 2, limit=120)
 
     def test_a_flood_wait_is_kept(self):
         self.sandbox.fault(method="sendMessage", chat=OPS_CHAT, count=1, kind="429", retry_after=2)

@@ -19,8 +19,8 @@ class Exits {
   Exits(const Exits&) = delete;
   Exits& operator=(const Exits&) = delete;
 
-  /// From now on; nothing if it is watched already, or can't be: it is gone, isn't one of our programs, or the
-  /// kernel knows no pidfd.
+  /// From now on; nothing if it is watched already, or can't be: it is gone, isn't one of our programs, or
+  /// the kernel knows no pidfd.
   void watch(const std::string& instance, std::int64_t pid);
 
  private:
