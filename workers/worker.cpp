@@ -235,11 +235,13 @@ void Worker::on_report(const CallReport& report) {
   const bool answered = report.outcome == kAnswered;
   const bool by_provider =
       report.outcome != to_string(Code::Cancelled) && report.outcome != to_string(Code::Rejected);
+  if (report.outcome != to_string(Code::Cancelled)) ++requests_;
   if (answered) {
     failures_in_a_row_ = 0;
     key_refused_ = false;
   } else if (by_provider) {
     ++failures_in_a_row_;
+    ++failed_requests_;
     key_refused_ = report.outcome == to_string(Code::Auth) || report.outcome == to_string(Code::Quota);
   }
   ports_.on_report(report);

@@ -168,7 +168,9 @@ class Worker final : private Call::Owner {
   bool drained_ = false;
   bool busy_ = false;
   std::uint64_t progress_ = 0;
-  int failures_in_a_row_ = 0;  ///< of the provider's making
+  int failures_in_a_row_ = 0;   ///< of the provider's making
+  std::uint64_t requests_ = 0;  ///< that ended, but for those that were cancelled
+  std::uint64_t failed_requests_ = 0;
   bool key_refused_ = false;
   std::string last_error_;
 };

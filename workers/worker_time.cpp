@@ -153,6 +153,8 @@ void Worker::report(bus::Heartbeat& beat) const {
   beat.progress = progress_;
   beat.in_flight = running_;
   beat.last_error = last_error_;
+  beat.requests = requests_;
+  beat.failed_requests = failed_requests_;
   for (const auto& [job_id, entry] : entries_) {
     if (entry.outcome) continue;
     const bool waits = !entry.call || entry.call->pausing();

@@ -491,6 +491,16 @@ void put(const Heartbeat& in, v1::Heartbeat& out, Check& check) {
   out.set_healthy(in.healthy);
   put_clipped(in.unhealthy_reason, kMaxDetail, out.mutable_unhealthy_reason());
   put_text(in.metrics, out.mutable_metrics());
+  out.set_since_poll_ms(in.since_poll_ms);
+  out.set_pending_updates(in.pending_updates);
+  out.set_pending_readings(in.pending_readings);
+  out.set_requests(in.requests);
+  out.set_failed_requests(in.failed_requests);
+  out.set_disk_free_bytes(in.disk_free_bytes);
+  out.set_disk_total_bytes(in.disk_total_bytes);
+  put_clipped(in.certificate_endpoint, kMaxLabel, out.mutable_certificate_endpoint());
+  out.set_certificate_expires_unix_ms(
+      std::clamp<std::int64_t>(to_unix_ms(in.certificate_expires), 0, kMaxUnixMs));
 }
 
 Heartbeat take(v1::Heartbeat& in, Check& check) {
@@ -500,6 +510,8 @@ Heartbeat take(v1::Heartbeat& in, Check& check) {
   check.require(in.sent_at_unix_ms() >= 0 && in.sent_at_unix_ms() <= kMaxUnixMs,
                 "sent_at_unix_ms is no time");
   check.require(in.uptime_ms() >= 0, "uptime_ms is negative");
+  check.require(in.certificate_expires_unix_ms() >= 0 && in.certificate_expires_unix_ms() <= kMaxUnixMs,
+                "certificate_expires_unix_ms is no time");
   check.require(!in.component().empty(), "component is empty");
   check.require(!in.process_id().empty(), "process_id is empty");
   if (check.wrong() != nullptr) return out;
@@ -526,6 +538,16 @@ Heartbeat take(v1::Heartbeat& in, Check& check) {
   out.unhealthy_reason =
       take_label(in.mutable_unhealthy_reason(), kMaxDetail, check, "unhealthy_reason is over 4096 bytes");
   out.metrics = std::move(*in.mutable_metrics());
+  out.since_poll_ms = in.since_poll_ms();
+  out.pending_updates = in.pending_updates();
+  out.pending_readings = in.pending_readings();
+  out.requests = in.requests();
+  out.failed_requests = in.failed_requests();
+  out.disk_free_bytes = in.disk_free_bytes();
+  out.disk_total_bytes = in.disk_total_bytes();
+  out.certificate_endpoint = take_label(in.mutable_certificate_endpoint(), kMaxLabel, check,
+                                        "certificate_endpoint is over 256 bytes");
+  out.certificate_expires = from_unix_ms(in.certificate_expires_unix_ms());
   return out;
 }
 

@@ -132,8 +132,7 @@ Result<std::vector<NewFile>> fresh_files(const fs::path& directory) {
     }
     files.push_back({directory / (party + ".public"), public_key.data()});
     files.push_back({directory / (party + ".secret"), secret_key.data()});
-    if (party != "watchdog")
-      files.push_back({directory / kAuthorized / (party + ".public"), public_key.data()});
+    files.push_back({directory / kAuthorized / (party + ".public"), public_key.data()});
   }
   return files;
 }
@@ -153,9 +152,11 @@ Result<std::string> read_public(const fs::path& directory, std::string_view name
 }
 
 Result<KeyPair> read_client_pair(const fs::path& directory) {
-  const bool worker = ::access((directory / "worker.secret").c_str(), R_OK) == 0;
-  return read_pair(
-      directory, worker || ::access((directory / "server.secret").c_str(), R_OK) != 0 ? "worker" : "server");
+  for (const char* party : {"worker", "server", "watchdog"}) {
+    if (::access((directory / (std::string(party) + ".secret")).c_str(), R_OK) == 0)
+      return read_pair(directory, party);
+  }
+  return read_pair(directory, "worker");  // which says what is missing
 }
 
 Result<std::map<std::string, std::string>> read_authorized(const fs::path& directory) {

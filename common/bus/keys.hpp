@@ -25,7 +25,8 @@ struct KeyPair {
 Result<KeyPair> read_pair(const std::filesystem::path& directory, std::string_view name);
 Result<std::string> read_public(const std::filesystem::path& directory, std::string_view name);
 
-/// The pair that a process shows when it connects: the worker's where it may be read, else the gateway's.
+/// The pair that a process shows when it connects: the first that may be read of the worker's,
+/// the gateway's and the watchdog's.
 Result<KeyPair> read_client_pair(const std::filesystem::path& directory);
 
 /// Public key -> name of its file in `authorized/` (at most 4096 of them, each `*.public`).

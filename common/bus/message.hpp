@@ -179,11 +179,12 @@ struct Heartbeat {
   std::uint64_t seq = 0;
   Wall sent_at{};
   std::int64_t uptime_ms = 0;
-  std::uint32_t loop_lag_ms = 0;     ///< longest turn since the last beat
-  std::uint64_t progress = 0;        ///< work done since start: any unit, only its growth counts
-  std::uint64_t queue = 0;           ///< waiting work
-  std::uint64_t in_flight = 0;       ///< work under way
-  std::uint64_t oldest_wait_ms = 0;  ///< of the work that waits or is under way
+  std::uint32_t loop_lag_ms = 0;  ///< longest turn since the last beat
+  std::uint64_t progress = 0;     ///< work done since start: any unit, only its growth counts
+  std::uint64_t queue = 0;        ///< waiting work
+  std::uint64_t in_flight = 0;    ///< work under way
+  std::uint64_t oldest_wait_ms =
+      0;  ///< of the work that waits or is under way; the gateway's: see OutboxLoad
   std::uint64_t rss_bytes = 0;
   std::uint64_t cpu_ms = 0;
   std::uint64_t dead_letters = 0;  ///< questions that wait for an operator's word (the gateway alone)
@@ -191,6 +192,17 @@ struct Heartbeat {
   bool healthy = true;             ///< its own judgement (/health)
   std::string unhealthy_reason;
   std::string metrics;  ///< Prometheus text of this process; sent with every 10th beat, else empty
+
+  // What a process knows and the watchdog judges. 0, or empty: it has nothing to say of it.
+  std::uint64_t since_poll_ms = 0;     ///< since updates last came from Telegram, or none were there
+  std::uint64_t pending_updates = 0;   ///< that wait at Telegram, by its own count …
+  std::uint64_t pending_readings = 0;  ///< … which was asked for so many times
+  std::uint64_t requests = 0;          ///< to the provider since start, as they ended; no cancelled ones
+  std::uint64_t failed_requests = 0;   ///< of these, what the provider or the way to it let fail
+  std::uint64_t disk_free_bytes = 0;   ///< of the disk that it writes to
+  std::uint64_t disk_total_bytes = 0;
+  std::string certificate_endpoint;  ///< `https://host:port`: of all it talks to, the one whose …
+  Wall certificate_expires{};        ///< … certificate is the first to expire
 };
 
 }  // namespace katana::bus

@@ -126,7 +126,7 @@ void read_bus(Reader& in, Settings& s) {
   if (const auto text = in.text("KATANA_BUS")) {
     const auto items = split_list(*text);
     if (items.empty() || items.size() > 16 || (in.program() == Program::Gateway && items.size() > 1)) {
-      in.problem("KATANA_BUS", "give one endpoint to the gateway, and 1 to 16 by comma to a worker");
+      in.problem("KATANA_BUS", "give one endpoint to the gateway, and 1 to 16 by comma to the others");
     } else {
       s.bus.assign(items.size(), "");
       for (std::size_t i = 0; i < items.size(); ++i)

@@ -133,7 +133,7 @@ const std::vector<Name>& all_names() {
       {"KATANA_STATE_DIR", kPlain, kAll},
       {"KATANA_RUN_DIR", kPlain, kAll},
       {"KATANA_STORE", kSecret, kGateway},
-      {"KATANA_BUS", kPlain, kGateway | kWorkers},
+      {"KATANA_BUS", kPlain, kAll},
       {"KATANA_WATCH", kPlain, kAll},
       {"KATANA_KEYS", kPlain, kAll},
       {"KATANA_GATEWAY_HTTP", kPlain, kGateway},

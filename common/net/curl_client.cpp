@@ -7,6 +7,7 @@ namespace katana::net {
 
 struct CurlClient::Impl {
   explicit Impl(loop::Loop& loop) : engine(loop), mails(loop) {}
+  Certificates certificates;
   EasyPool pool;  // outlives the engine, which gives it the handles of what still runs
   CurlEngine engine;
   MailThread mails;
@@ -18,13 +19,18 @@ CurlClient::~CurlClient() = default;
 
 HttpCall CurlClient::start(HttpRequest request, HttpEvents events) {
   auto transfer =
-      std::make_shared<HttpTransfer>(impl_->engine, impl_->pool, std::move(request), std::move(events));
+      std::make_shared<HttpTransfer>(impl_->engine, HttpTransfer::Shared{impl_->pool, impl_->certificates},
+                                     std::move(request), std::move(events));
   transfer->begin();
   return HttpCall(std::move(transfer));
 }
 
 HttpCall CurlClient::send(Mail mail, std::function<void(Result<std::string>)> on_done) {
   return impl_->mails.send(std::move(mail), std::move(on_done));
+}
+
+std::optional<Certificate> CurlClient::earliest_certificate() const {
+  return impl_->certificates.earliest(std::chrono::steady_clock::now());
 }
 
 }  // namespace katana::net

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "common/loop/loop.hpp"
+#include "common/net/certificates.hpp"
 #include "common/net/http.hpp"
 #include "common/net/smtp.hpp"
 
@@ -17,6 +19,8 @@ class CurlClient final : public HttpClient, public MailClient {
   ~CurlClient() override;
   HttpCall start(HttpRequest request, HttpEvents events) override;
   HttpCall send(Mail mail, std::function<void(Result<std::string>)> on_done) override;
+  /// Of the certificates that servers showed for HTTPS, the first one to expire.
+  [[nodiscard]] std::optional<Certificate> earliest_certificate() const;
 
  private:
   struct Impl;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <ctime>
 
 namespace katana::net {
 namespace {
@@ -63,6 +64,9 @@ Easy::Easy() : curl(curl_easy_init()) {
   curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why.data());
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "katana/" KATANA_VERSION);
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https");
+  // Gathered at each handshake: see look_at_certificate.
+  curl_easy_setopt(curl, CURLOPT_CERTINFO, 1L);
+  curl_easy_setopt(curl, CURLOPT_MAXLIFETIME_CONN, static_cast<long>(Certificates::kConnectionLife.count()));
 }
 
 Easy::~Easy() {
@@ -83,8 +87,8 @@ void EasyPool::give_back(std::unique_ptr<Easy> easy) {
 
 // ---- beginning ----
 
-HttpTransfer::HttpTransfer(CurlEngine& engine, EasyPool& pool, HttpRequest request, HttpEvents events)
-    : Transfer(engine), pool_(pool), request_(std::move(request)), events_(std::move(events)) {}
+HttpTransfer::HttpTransfer(CurlEngine& engine, Shared shared, HttpRequest request, HttpEvents events)
+    : Transfer(engine), shared_(shared), request_(std::move(request)), events_(std::move(events)) {}
 
 std::optional<Error> HttpTransfer::check() const {
   const bool secure = begins_with(request_.url, "https://");
@@ -114,7 +118,7 @@ void HttpTransfer::begin() {
     });
     return;
   }
-  handle_ = pool_.take();
+  handle_ = shared_.pool.take();
   easy_ = handle_->curl;
   set_up();
   if (request_.stall_timeout.count() > 0) {
@@ -275,6 +279,31 @@ void HttpTransfer::watch_for_silence(Millis wait) {
 
 // ---- ending ----
 
+/// A fresh connection tells until when its server's certificate holds; a used one says nothing. Only the
+/// server's own counts: chains may carry an expired cross-signature that nobody needs.
+void HttpTransfer::look_at_certificate(CURLcode code) {
+  if (!begins_with(request_.url, "https://")) return;
+  constexpr long kExpired = 10;  // X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL, by which curl was refused
+  long verdict = 0;
+  if (code == CURLE_PEER_FAILED_VERIFICATION &&
+      curl_easy_getinfo(easy_, CURLINFO_SSL_VERIFYRESULT, &verdict) == CURLE_OK && verdict == kExpired) {
+    // Since when isn't told.
+    shared_.certificates.saw(origin_of(request_.url), std::chrono::system_clock::now(), MonoClock::now());
+    return;
+  }
+  curl_certinfo* info = nullptr;
+  if (curl_easy_getinfo(easy_, CURLINFO_CERTINFO, &info) != CURLE_OK || info == nullptr ||
+      info->num_of_certs < 1)
+    return;
+  constexpr std::string_view kExpires = "Expire date:";
+  for (const curl_slist* line = info->certinfo[0]; line != nullptr; line = line->next) {
+    if (!begins_with(line->data, kExpires)) continue;
+    const std::time_t expires = curl_getdate(line->data + kExpires.size(), nullptr);
+    if (expires > 0) shared_.certificates.saw(origin_of(request_.url), from_unix(expires), MonoClock::now());
+    return;
+  }
+}
+
 Error HttpTransfer::why(CURLcode code) {
   if (refused_) return *refused_;
   const std::string origin = origin_of(request_.url);
@@ -298,6 +327,7 @@ Error HttpTransfer::why(CURLcode code) {
 
 void HttpTransfer::finish(CURLcode code) {
   silence_.reset();
+  look_at_certificate(code);
   const auto done = std::move(events_.on_done);
   Result<HttpResponse> result;
   if (code == CURLE_OK) {
@@ -312,7 +342,7 @@ void HttpTransfer::finish(CURLcode code) {
 void HttpTransfer::release() {
   silence_.reset();
   events_ = HttpEvents{};
-  if (handle_ != nullptr) pool_.give_back(std::move(handle_));
+  if (handle_ != nullptr) shared_.pool.give_back(std::move(handle_));
   easy_ = nullptr;
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "common/net/certificates.hpp"
 #include "common/net/curl_engine.hpp"
 
 /// Private to this room: one HTTP request on the engine.
@@ -42,7 +43,11 @@ class EasyPool {
 /// One HTTP request under way.
 class HttpTransfer final : public Transfer {
  public:
-  HttpTransfer(CurlEngine& engine, EasyPool& pool, HttpRequest request, HttpEvents events);
+  struct Shared {
+    EasyPool& pool;
+    Certificates& certificates;
+  };
+  HttpTransfer(CurlEngine& engine, Shared shared, HttpRequest request, HttpEvents events);
   /// Starts it, or reports later why it can't be.
   void begin();
 
@@ -60,12 +65,13 @@ class HttpTransfer final : public Transfer {
   bool may_send();
   bool refuse(Code code, std::string detail);
   void watch_for_silence(Millis wait);
+  void look_at_certificate(CURLcode code);
   Error why(CURLcode code);
   static std::size_t on_header(char* at, std::size_t size, std::size_t count, void* self);
   static std::size_t on_body(char* at, std::size_t size, std::size_t count, void* self);
   static int on_sending(void* self, char*, char*, int, int);
 
-  EasyPool& pool_;
+  Shared shared_;
   HttpRequest request_;
   HttpEvents events_;
   std::unique_ptr<Easy> handle_;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <optional>
 
 #include <unistd.h>
 
@@ -25,6 +26,7 @@ constexpr Millis kBeat{500};
 constexpr std::uint64_t kBeatsPerMetrics = 10;
 constexpr Millis kAlarmEvery{1000};
 constexpr Millis kHttpAgain{10'000};
+constexpr Millis kDiskEvery{10'000};
 constexpr int kExitInterrupted = 130;
 constexpr int kExitFailed = 1;
 
@@ -79,6 +81,7 @@ struct Service::Impl {
   void tick();
   void rearm(Mono now);
   void still_starting();
+  void look_outside(bus::Heartbeat& b);
   bus::Heartbeat look();
   void publish(bool with_metrics);
   std::string metrics_text(const bus::Heartbeat& now);
@@ -107,6 +110,8 @@ struct Service::Impl {
   Mono ticked_at{};
   Mono rearmed_at{};
   Mono pinged_at{};
+  DiskSpace disk;
+  std::optional<Mono> disk_looked{};
   ServiceState state = ServiceState::Starting;
   bool ended = false;
   int status = 0;
@@ -270,6 +275,21 @@ void Service::Impl::still_starting() {
   publish(false);
 }
 
+/// What surrounds every process: its disk, and the certificates of those it talks to.
+void Service::Impl::look_outside(bus::Heartbeat& b) {
+  const Mono now = clock.mono();
+  if (!identity.disk.empty() && (!disk_looked || now - *disk_looked >= kDiskEvery)) {
+    disk_looked = now;
+    disk = disk_space(identity.disk);
+  }
+  b.disk_free_bytes = disk.free_bytes;
+  b.disk_total_bytes = disk.total_bytes;
+  if (const auto certificate = http.earliest_certificate()) {
+    b.certificate_endpoint = certificate->endpoint;
+    b.certificate_expires = certificate->expires;
+  }
+}
+
 bus::Heartbeat Service::Impl::look() {
   bus::Heartbeat b;
   b.component = identity.component;
@@ -285,6 +305,7 @@ bus::Heartbeat Service::Impl::look() {
   b.loop_lag_ms = static_cast<std::uint32_t>(std::max<std::int64_t>(0, longest_turn.count()));
   b.rss_bytes = vitals.rss_bytes();
   b.cpu_ms = vitals.cpu_ms();
+  look_outside(b);
   if (hooks.report) hooks.report(b);
   b.progress += steps;
   if (!why_failed.empty()) b.last_error = why_failed;

@@ -50,6 +50,7 @@ struct Identity {
   std::string watch_endpoint;  ///< where heartbeats go; empty: none (the watchdog itself)
   std::string keys_dir;
   Millis drain_limit{20'000};
+  std::string disk;  ///< a path on the disk that it writes to; empty: it writes nothing
 };
 
 /// The skeleton that every process stands on: signals, Starting → Ready → Draining → Stopped, heartbeats,

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 namespace katana::service {
@@ -37,6 +38,13 @@ std::uint64_t Vitals::cpu_ms() const {
     return static_cast<std::uint64_t>(t.tv_sec) * 1000 + static_cast<std::uint64_t>(t.tv_usec) / 1000;
   };
   return ms(use.ru_utime) + ms(use.ru_stime);
+}
+
+DiskSpace disk_space(const std::string& path) {
+  struct statvfs s {};
+  if (statvfs(path.c_str(), &s) != 0) return {};
+  return {static_cast<std::uint64_t>(s.f_bavail) * s.f_frsize,
+          static_cast<std::uint64_t>(s.f_blocks) * s.f_frsize};
 }
 
 std::string host_name() {

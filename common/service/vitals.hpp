@@ -22,4 +22,11 @@ class Vitals {
 
 std::string host_name();
 
+/// What a file system has room for, for us; zeros where it doesn't tell.
+struct DiskSpace {
+  std::uint64_t free_bytes = 0;
+  std::uint64_t total_bytes = 0;
+};
+DiskSpace disk_space(const std::string& path);
+
 }  // namespace katana::service

@@ -135,8 +135,10 @@ int keygen(const Cli& cli) {
   if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
   for (const auto& path : *made)
     std::printf("%s\n", path.c_str());
-  std::printf("Set KATANA_KEYS=%s for every process; a worker's machine needs only its own secret key.\n",
-              cli.name.c_str());
+  std::printf(
+      "Set KATANA_KEYS=%s for every process; another machine needs only its own pair (worker.* or "
+      "watchdog.*) and server.public, and watchdog.public for its heartbeats.\n",
+      cli.name.c_str());
   return 0;
 }
 

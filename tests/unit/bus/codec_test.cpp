@@ -317,8 +317,42 @@ TEST(HeartbeatCodec, ComesBackAsItWent) {
   EXPECT_EQ(back->state, ServiceState::Draining);
   EXPECT_EQ(to_unix_ms(back->sent_at), 1'790'000'000'123);
   EXPECT_EQ(back->oldest_wait_ms, 350u);
+  EXPECT_EQ(back->since_poll_ms, 1'200u);
+  EXPECT_EQ(back->pending_updates, 7u);
+  EXPECT_EQ(back->pending_readings, 3u);
+  EXPECT_EQ(back->requests, 40u);
+  EXPECT_EQ(back->failed_requests, 2u);
+  EXPECT_EQ(back->disk_free_bytes, 5ULL << 30);
+  EXPECT_EQ(back->disk_total_bytes, 9ULL << 30);
+  EXPECT_EQ(back->certificate_endpoint, "https://provider.example:443");
+  EXPECT_EQ(to_unix_ms(back->certificate_expires), 1'800'000'000'000);
   EXPECT_FALSE(back->healthy);
   EXPECT_EQ(back->metrics, "katana_up 1\n");
+}
+
+TEST(HeartbeatCodec, WhatAnOlderPeerDoesNotSayIsUnsaid) {
+  Codec codec;
+  Heartbeat old = samples::heartbeat();
+  const std::string whole = encode(codec, old);
+  old.since_poll_ms = old.pending_updates = old.pending_readings = old.requests = old.failed_requests = 0;
+  old.disk_free_bytes = old.disk_total_bytes = 0;
+  old.certificate_endpoint.clear();
+  old.certificate_expires = {};
+  const std::string frame = encode(codec, old);  // proto3: what is zero or empty isn't on the wire
+  ASSERT_LT(frame.size(), whole.size());
+  const auto back = codec.decode_heartbeat(frame);
+  ASSERT_TRUE(back) << back.error().detail;
+  EXPECT_EQ(back->disk_total_bytes, 0u);
+  EXPECT_TRUE(back->certificate_endpoint.empty());
+}
+
+TEST(HeartbeatCodec, AnEndpointThatIsTooLongIsCut) {
+  Codec codec;
+  Heartbeat beat = samples::heartbeat();
+  beat.certificate_endpoint = "https://" + std::string(400, 'x');
+  const auto back = codec.decode_heartbeat(encode(codec, beat));
+  ASSERT_TRUE(back) << back.error().detail;
+  EXPECT_EQ(back->certificate_endpoint.size(), 256u);
 }
 
 TEST(HeartbeatCodec, CutShortOrDamagedIsAnErrorOrValid) {

@@ -25,7 +25,7 @@ TEST(Keys, AreMadeForTheirOwnerAlone) {
   const fs::path keys = dir.path() / "keys";
   const auto made = make_keys(keys);
   ASSERT_TRUE(made) << made.error().detail;
-  EXPECT_EQ(made->size(), 8u);
+  EXPECT_EQ(made->size(), 9u);
   EXPECT_EQ(mode_of(keys), 0700u);
   EXPECT_EQ(mode_of(keys / "authorized"), 0700u);
   for (const std::string& file : *made)
@@ -39,9 +39,10 @@ TEST(Keys, AreMadeForTheirOwnerAlone) {
   }
   const auto authorized = read_authorized(keys);
   ASSERT_TRUE(authorized);
-  EXPECT_EQ(authorized->size(), 2u);
+  EXPECT_EQ(authorized->size(), 3u);
   EXPECT_EQ(authorized->at(read_public(keys, "worker").value()), "worker");
   EXPECT_EQ(authorized->at(read_public(keys, "server").value()), "server");
+  EXPECT_EQ(authorized->at(read_public(keys, "watchdog").value()), "watchdog");
 }
 
 TEST(Keys, AreNeverOverwritten) {
@@ -98,13 +99,15 @@ TEST(Keys, BrokenFilesAreNamedWithoutTheirContent) {
   EXPECT_THAT(read_pair(dir.path() / "none", "worker").error().detail, HasSubstr("katana keygen"));
 }
 
-TEST(Keys, AGatewayAloneOnItsHostShowsItsOwnPair) {
+TEST(Keys, AGatewayOrAWatchdogAloneOnItsHostShowsItsOwnPair) {
   const TempDir dir;
   ASSERT_TRUE(make_keys(dir.path()));
   EXPECT_EQ(read_client_pair(dir.path())->public_key, read_public(dir.path(), "worker").value());
   fs::remove(dir.path() / "worker.secret");
   EXPECT_EQ(read_client_pair(dir.path())->public_key, read_public(dir.path(), "server").value());
   fs::remove(dir.path() / "server.secret");
+  EXPECT_EQ(read_client_pair(dir.path())->public_key, read_public(dir.path(), "watchdog").value());
+  fs::remove(dir.path() / "watchdog.secret");
   EXPECT_THAT(read_client_pair(dir.path()).error().detail, HasSubstr("worker.secret"));
 }
 

@@ -77,6 +77,15 @@ inline Heartbeat heartbeat() {
   beat.healthy = false;
   beat.unhealthy_reason = "polling";
   beat.metrics = "katana_up 1\n";
+  beat.since_poll_ms = 1'200;
+  beat.pending_updates = 7;
+  beat.pending_readings = 3;
+  beat.requests = 40;
+  beat.failed_requests = 2;
+  beat.disk_free_bytes = 5ULL << 30;
+  beat.disk_total_bytes = 9ULL << 30;
+  beat.certificate_endpoint = "https://provider.example:443";
+  beat.certificate_expires = from_unix_ms(1'800'000'000'000);
   return beat;
 }
 

@@ -370,7 +370,7 @@ TEST(Load, TheBusNeedsKeysBeyondThisMachine) {
            Program::Claude);
   EXPECT_THAT(s.bus, ElementsAre("tcp://10.0.0.1:5570", "tcp://10.0.0.2:5570"));
   EXPECT_EQ(refusal({{"KATANA_BUS", "ipc:///a,ipc:///b"}}, Program::Gateway),
-            "KATANA_BUS: give one endpoint to the gateway, and 1 to 16 by comma to a worker");
+            "KATANA_BUS: give one endpoint to the gateway, and 1 to 16 by comma to the others");
   EXPECT_EQ(
       refusal({{"KATANA_RUN_DIR", "/" + std::string(93, 'x')}}),
       "KATANA_RUN_DIR: too long a path for sockets (94 bytes, 93 at most); set KATANA_RUN_DIR to a shorter "
