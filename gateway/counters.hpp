@@ -29,13 +29,14 @@ struct Gateway::Counters {
     claude_workers = m.gauge("katana_workers", "Workers connected, by provider.", {{"provider", "claude"}});
     openai_workers = m.gauge("katana_workers", "Workers connected, by provider.", {{"provider", "openai"}});
     polling = m.gauge("katana_polling_active", "1 while updates come from Telegram, else 0.");
+    watchdog = m.gauge("katana_watchdog_present", "1 while a watchdog watches this gateway, else 0.");
     telegram_errors =
         m.counter("katana_telegram_errors_total", "Calls to Telegram that failed, polls included.");
   }
   service::Metrics& metrics;
   service::Counter questions, duplicates, stale, delivered, abandoned, telegram_errors;
   service::Histogram answer_seconds;
-  service::Gauge queue, in_flight, dead_letters, outbox, claude_workers, openai_workers, polling;
+  service::Gauge queue, in_flight, dead_letters, outbox, claude_workers, openai_workers, polling, watchdog;
   std::uint64_t answered = 0;
   std::uint64_t failed_polls = 0;  ///< as many of the poller's failures are in `telegram_errors`
 

@@ -1,6 +1,7 @@
 #include "gateway/gateway.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <utility>
 
 #include "common/bus/zmq_bus.hpp"
@@ -41,6 +42,8 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
       access_(settings.access, settings.allowed_users, settings.admins),
       chat_(offer_, access_),
       counters_(std::make_unique<Counters>(service.metrics())),
+      watchers_(service.clock().mono()),
+      began_(service.clock().mono()),
       last_store_answer_(service.clock().mono()) {
   choose_defaults();
 }
@@ -183,7 +186,7 @@ void Gateway::serve() {
       settings_.bus.front(),
       bus::JobServer::Handlers{
           .on_message = [this](const bus::PeerId& peer,
-                               bus::Message message) { dispatcher_->on_message(peer, std::move(message)); },
+                               bus::Message message) { from_bus(peer, std::move(message)); },
           .on_drained = {},
           .on_malformed = [](const bus::PeerId&,
                              const Error& error) { kLog.error("bus: {}", error.detail); }});
@@ -199,6 +202,7 @@ void Gateway::serve() {
     prune();
     prune_timer_ = service_.loop().every(kPruneEvery, [this] { prune(); });
   });
+  watch_surroundings();
   poller_->start();
   service_.ready();
 }
@@ -232,6 +236,19 @@ void Gateway::set_commands() {
   });
 }
 
+namespace {
+
+/// Where the store is; somewhere else it is somebody else's disk.
+std::string disk_of(const config::Settings& settings) {
+  constexpr std::string_view kSqlite = "sqlite:";
+  const std::string& url = settings.store.reveal();
+  if (!url.starts_with(kSqlite)) return settings.state_dir;
+  const auto directory = std::filesystem::path(url.substr(kSqlite.size())).parent_path();
+  return directory.empty() ? "." : directory.string();
+}
+
+}  // namespace
+
 int run(const config::Settings& settings, const config::CommandLine& line, config::ModelTable models) {
   std::unique_ptr<Gateway> gateway;  // made after the service that it stands on, gone before it
   service::Service service(
@@ -239,7 +256,8 @@ int run(const config::Settings& settings, const config::CommandLine& line, confi
                         .instance = settings.instance.empty() ? "gateway" : settings.instance,
                         .http_address = settings.gateway_http,
                         .watch_endpoint = settings.watch,
-                        .keys_dir = settings.keys_dir},
+                        .keys_dir = settings.keys_dir,
+                        .disk = disk_of(settings)},
       service::Hooks{.start = [&] { return gateway->start(); },
                      .drain = [&] { gateway->drain(); },
                      .stop = [&] { gateway->stop(); },

@@ -17,6 +17,7 @@
 #include "gateway/chat/access.hpp"
 #include "gateway/chat/chat.hpp"
 #include "gateway/dispatch/dispatcher.hpp"
+#include "gateway/dispatch/watchers.hpp"
 #include "gateway/inbound/inbox.hpp"
 #include "gateway/inbound/poller.hpp"
 #include "gateway/outbound/outbox.hpp"
@@ -77,6 +78,14 @@ class Gateway {
   void prune();
   [[nodiscard]] std::string unhealthy_reason() const;
 
+  // what surrounds it
+  void watch_surroundings();
+  void ask_backlog();
+  void from_bus(const bus::PeerId& peer, bus::Message message);
+  void look_for_watchdog();
+  void tell_admins(const std::string& text);
+  [[nodiscard]] std::string unwatched_path() const { return settings_.state_dir + "/unwatched"; }
+
   // the operator
   void control(const control::Request& request, const control::ControlServer::Reply& reply);
   void control_allow(const control::Request& request, const control::ControlServer::Reply& reply);
@@ -115,6 +124,12 @@ class Gateway {
   loop::Timer prune_timer_;
   loop::Timer commands_timer_;
   net::HttpCall commands_call_;
+  loop::Timer backlog_timer_;
+  net::HttpCall backlog_call_;
+  std::uint64_t backlog_ = 0;  ///< updates that wait at Telegram, as it last said
+  std::uint64_t backlog_readings_ = 0;
+  Watchers watchers_;
+  Mono began_;
   Backoff commands_backoff_{Millis{1'000}, Millis{300'000}};
 
   /// Text of answers whose turn is dispatched but not yet durable: shown from `show` on.

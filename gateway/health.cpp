@@ -41,6 +41,7 @@ void Gateway::tick() {
   look_at_the_clock();
   if (store_->trouble()) ask_store();  // in trouble at every tick: its end shows at once
   dispatcher_->tick();
+  look_for_watchdog();
   if (!outbox_->load().held) {
     held_since_.reset();
   } else if (!held_since_) {
@@ -183,6 +184,8 @@ void Gateway::stop() {
   prune_timer_.reset();
   commands_timer_.reset();
   commands_call_.cancel();
+  backlog_timer_.reset();
+  backlog_call_.cancel();
   if (outbox_) outbox_->stop();
   control_.reset();
   bus_.reset();
@@ -231,6 +234,12 @@ void Gateway::report(bus::Heartbeat& beat) {
   beat.in_flight = dispatcher_->in_flight() + load.in_flight;
   beat.oldest_wait_ms = static_cast<std::uint64_t>(load.oldest_wait.count());
   beat.dead_letters = dead_letters_;
+  beat.pending_updates = backlog_;
+  beat.pending_readings = backlog_readings_;
+  if (poller_) {
+    const auto since = service_.clock().mono() - poller_->last_success().value_or(began_);
+    beat.since_poll_ms = static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(since).count());
+  }
   beat.last_error = last_error_;
   beat.unhealthy_reason = unhealthy_reason();
   beat.healthy = beat.unhealthy_reason.empty();

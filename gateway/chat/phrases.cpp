@@ -1,6 +1,17 @@
 #include "gateway/chat/phrases.hpp"
 
 namespace katana::gateway::phrases {
+namespace {
+
+/// `40 s`, `12 min`, `3 h 5 min`
+std::string span(Millis time) {
+  const auto seconds = std::chrono::duration_cast<Seconds>(time).count();
+  if (seconds < 120) return std::to_string(seconds) + " s";
+  if (seconds < 7200) return std::to_string(seconds / 60) + " min";
+  return std::to_string(seconds / 3600) + " h " + std::to_string(seconds % 3600 / 60) + " min";
+}
+
+}  // namespace
 
 std::string provider_label(std::string_view provider) {
   if (provider == "claude") return "Claude";
@@ -67,6 +78,19 @@ std::string not_admitted() {
 std::string paired(bool admin) {
   return admin ? "You are in, and you are this bot's admin. Write me anything."
                : "You are in. Write me anything.";
+}
+
+std::string nobody_watches(bool goodbye) {
+  return std::string("Nobody watches this bot any more: its watchdog ") +
+         (goodbye ? "was stopped a minute ago and didn't come back"
+                  : "has died, hangs, or can't be reached") +
+         ". Questions are still answered, but until it is back nobody is told when something breaks, and "
+         "what "
+         "dies may stay dead. Please see to it: katana doctor, and the watchdog's log.";
+}
+
+std::string watched_again(Millis lasted) {
+  return "This bot is watched again. Nobody watched it for " + span(lasted) + ".";
 }
 
 std::string only_text() {

@@ -23,6 +23,9 @@ std::string ids(std::int64_t user, std::int64_t chat, std::int64_t thread);
 std::string pairing(std::string_view code);
 std::string not_admitted();
 std::string paired(bool admin);
+/// To admins: the watchdog is gone (`goodbye`: it was stopped, and stays away); and there is one again.
+std::string nobody_watches(bool goodbye);
+std::string watched_again(Millis lasted);
 std::string only_text();
 std::string unknown_command(std::string_view command);
 std::string nothing_to_stop();

@@ -97,7 +97,7 @@ struct Answer {
   bool text_shown = false;
   bool delivering = false;
   bool told = false;  ///< on_delivered was called
-  Mono since{};       ///< opened, then finished: for the oldest wait
+  Mono since{};       ///< opened; finished, if text was shown before: for the oldest wait
   Mono text_since{};  ///< when text that isn't shown came
   Mono draft_at{};
   std::uint64_t served =

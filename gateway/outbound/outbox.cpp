@@ -83,7 +83,8 @@ void Outbox::finish(std::int64_t turn_id, FinalText final) {
   answer->composer.finish(final.footer);
   answer->final_keyboard = std::move(final.keyboard);
   answer->final = true;
-  answer->since = impl_->clock_.mono();
+  if (answer->text_shown)
+    answer->since = impl_->clock_.mono();  // else its asker still waits for the first word
   ++impl_->finishing_;
   impl_->refresh(*answer->lane);
   impl_->run();
@@ -186,13 +187,18 @@ OutboxLoad Outbox::load() const {
   load.rate_limited = m.rate_limited_;
   load.held = m.held_;
   const Mono now = m.clock_.mono();
+  const auto waited = [&](Mono since) {
+    load.oldest_wait = std::max(load.oldest_wait, std::chrono::duration_cast<Millis>(now - since));
+  };
   const auto count = [&](Mono since) {
     ++load.queue;
-    load.oldest_wait = std::max(load.oldest_wait, std::chrono::duration_cast<Millis>(now - since));
+    waited(since);
   };
   for (const auto& [id, answer] : m.answers_) {
     if (answer->final || (!answer->first_sent && !answer->held && answer->abandoned.empty()))
       count(answer->since);
+    else if (!answer->text_shown && answer->abandoned.empty())
+      waited(answer->since);  // in the queue, or at a worker that has said nothing yet
   }
   if (m.replies_ == 0) return load;
   for (const auto& [id, lane] : m.lanes_) {

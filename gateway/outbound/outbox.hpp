@@ -71,7 +71,7 @@ struct OutboxLoad {
   std::size_t paced = 0;           ///< chats whose limits are in use, and some that were a moment ago
   std::size_t queue = 0;           ///< messages that wait for their first send or their final text
   std::size_t in_flight = 0;       ///< calls under way
-  Millis oldest_wait{0};           ///< of what `queue` counts
+  Millis oldest_wait{0};           ///< see README.md: the oldest question that nobody has seen an answer to
   std::uint64_t calls = 0;         ///< answered by Telegram since start
   std::uint64_t rate_limited = 0;  ///< 429 since start
   bool held = false;               ///< Telegram refuses the token: see `resume`

@@ -946,6 +946,32 @@ TEST_F(OutboxTest, TellsItsLoadAndWhenItIsIdle) {
   EXPECT_EQ(box().load().queue, 0u);
 }
 
+TEST_F(OutboxTest, AQuestionWaitsUntilItsFirstWordIsSeen) {
+  open(1);
+  world.run_for(Millis{40'000});  // its placeholder stands there; it waits for a worker
+  EXPECT_EQ(box().load().queue, 0u);
+  EXPECT_EQ(box().load().oldest_wait, Millis{40'000});
+  box().grow(1, "The first words of it. ");
+  world.run_for(Millis{20'000});
+  EXPECT_EQ(box().load().oldest_wait, Millis{0});  // it is being read while it grows
+  telegram.latency = Millis{3'000};
+  box().finish(1, {.text = "The first words of it. And the last."});
+  world.run_for(Millis{2'000});
+  EXPECT_EQ(box().load().oldest_wait, Millis{2'000});
+  until_idle();
+  EXPECT_EQ(box().load().oldest_wait, Millis{0});
+}
+
+TEST_F(OutboxTest, AnAnswerThatCameAtOnceHasWaitedSinceItWasAsked) {
+  open(1);
+  world.run_for(Millis{30'000});
+  telegram.latency = Millis{3'000};
+  box().finish(1, {.text = "x"});
+  world.run_for(Millis{2'000});
+  EXPECT_EQ(box().load().oldest_wait, Millis{32'000});
+  until_idle();
+}
+
 TEST_F(OutboxTest, InABurstOfFinishedAnswersEachIsShownRightAfterItsPlaceholder) {
   for (int c = 1; c <= 500; ++c) {
     open(c, c);
