@@ -112,6 +112,7 @@ Result<void> Watchdog::start() {
   site_ = std::make_unique<Site>([this] { return snapshot(); }, [this] { return service_.metrics_text(); });
   if (auto opened = open_deliveries(); !opened) return opened;
   restore_incidents();
+  symptoms_ = std::make_unique<Symptoms>(*book_, *roster_, host_, now());
   if (auto opened = open_ops_chat(); !opened) return opened;
   if (auto opened = open_doors(); !opened) return opened;
 
@@ -315,6 +316,7 @@ Result<void> Watchdog::open_doors() {
   if (!heartbeats) return fail(with_context(heartbeats.error(), "KATANA_WATCH"));
   heartbeats_ = std::move(*heartbeats);
   if (auto opened = open_dead_man(); !opened) return opened;
+  open_surroundings();
   if (!settings_.watchdog_http.empty()) kLog.info("Status page: http://{}/", settings_.watchdog_http);
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/watchdog.sock",
@@ -344,6 +346,8 @@ void Watchdog::reload() {
 /// What waits in the spools stays there for the next start; what is being sent gets a moment.
 void Watchdog::drain() {
   stopping_ = true;
+  presence_timer_.reset();
+  if (presence_) presence_->leave();
   const auto idle = [this] {
     return std::all_of(deliveries_.begin(), deliveries_.end(), [](auto& d) { return d->idle(); });
   };

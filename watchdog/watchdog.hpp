@@ -19,7 +19,9 @@
 #include "watchdog/duty/ops_chat.hpp"
 #include "watchdog/incident/book.hpp"
 #include "watchdog/incident/judge.hpp"
+#include "watchdog/incident/symptoms.hpp"
 #include "watchdog/liveness/exits.hpp"
+#include "watchdog/liveness/presence.hpp"
 #include "watchdog/liveness/roster.hpp"
 #include "watchdog/status/site.hpp"
 #include "watchdog/supervisor/link.hpp"
@@ -47,6 +49,8 @@ class Watchdog {
   Result<void> open_deliveries();
   Result<void> open_doors();
   Result<void> open_dead_man();
+  void open_surroundings();
+  void look_at_surroundings();
   void spool_of_a_check(const Notice& notice, std::function<void(Result<void>)> then);
   void any_channel(std::function<void(Result<void>)> then);
   void restore_incidents();
@@ -94,6 +98,7 @@ class Watchdog {
   std::map<std::string, loop::Timer> vanishing_;  ///< by instance: the wait for a goodbye
   std::unique_ptr<Book> book_;
   std::unique_ptr<Judge> judge_;
+  std::unique_ptr<Symptoms> symptoms_;
   std::unique_ptr<Desk> desk_;
   std::unique_ptr<OpsChat> ops_chat_;
   std::unique_ptr<DeadMan> dead_man_;
@@ -108,6 +113,8 @@ class Watchdog {
   Mono orphaned_{};
   std::map<std::string, LastWords> last_words_;  ///< by instance
 
+  std::unique_ptr<BusPresence> presence_;
+  loop::Timer presence_timer_;
   std::shared_ptr<void> heartbeats_;
   std::unique_ptr<bus::HeartbeatSink> own_beats_;  ///< the dead-man switch's way in
   std::unique_ptr<Site> site_;

@@ -56,6 +56,7 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
   if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process
   if (!m->child && beat.host == host_ && m->state != State::Down) exits_->watch(beat.instance, beat.pid);
   if (!stopping_) judge_->beat(beat, now());
+  if (!stopping_) symptoms_->beat(beat, now());
   if (supervisor_) supervisor_->heard(beat.instance);
   if (supervisor_ && m->state == State::Up) supervisor_->ready(beat.instance);
   settle();
@@ -73,6 +74,7 @@ void Watchdog::tick() {
   apply(roster_->tick(service_.clock().mono()));
   if (!stopping_) {
     judge_->tick(roster_->missing(settings_.expect, service_.clock().mono()), now());
+    symptoms_->tick(now());
     book_->tick(now());
   }
   settle();
@@ -85,6 +87,7 @@ void Watchdog::apply(const Roster::Changes& changes) {
                change.instance, to_string(change.from), to_string(change.to), change.why);
     if (stopping_) continue;
     judge_->changed(change, now());
+    symptoms_->changed(change, now());
     if (supervisor_ && change.to == State::Hung) supervisor_->hung(change.instance, service_.clock().mono());
   }
   if (!changes.empty() && site_) site_->publish();

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "watchdog/incident/judge.hpp"
+#include "watchdog/incident/symptoms.hpp"
 
 namespace katana::watchdog {
 namespace {
@@ -61,6 +62,22 @@ class Day {
   /// disk or a hypervisor holds everything of a process for a second.
   Millis delay() { return Millis{any(199) == 0 ? 1'000 : any(60)}; }
 
+  /// Busy, at a distance from every limit: the other host's clock is 2 s ahead, a third of the requests fail.
+  void surroundings(bus::Heartbeat& b, const Party& p, Mono at) {
+    b.sent_at = clock_.wall() + (at - clock_.mono()) + Seconds{p.host == "host" ? 0 : 2};
+    b.queue = 200;
+    b.oldest_wait_ms = static_cast<std::uint64_t>(any(100'000));
+    b.since_poll_ms = static_cast<std::uint64_t>(any(55'000));
+    b.pending_readings = p.seq / 120 + 1;
+    b.pending_updates = static_cast<std::uint64_t>(any(199));
+    b.requests = p.seq * 3;
+    b.failed_requests = p.seq;
+    b.disk_total_bytes = 100'000'000'000;
+    b.disk_free_bytes = 10'000'000'000 + static_cast<std::uint64_t>(any(1'000'000'000));
+    b.certificate_endpoint = "https://telegram.example:443";
+    b.certificate_expires = clock_.wall() + std::chrono::hours{24 * 20};
+  }
+
   void turn() {
     clock_.advance(Millis{10});
     for (auto& p : parties_) {
@@ -77,12 +94,14 @@ class Day {
       b.state = bus::ServiceState::Ready;
       b.seq = ++p.seq;
       b.healthy = true;
+      surroundings(b, p, at);
       flying_.push({at + Millis{any(50)}, std::move(b)});
     }
     if (clock_.mono() >= tick_) {
       // Timers come first in a turn of the loop, and what has arrived is read after them.
       tell(roster_.tick(clock_.mono()));
       judge_.tick(roster_.missing(expect_, clock_.mono()), moment());
+      symptoms_.tick(moment());
       book_.tick(moment());
       held_ = clock_.mono() + Roster::kTick;
       tick_ = held_ + delay();
@@ -93,12 +112,14 @@ class Day {
       flying_.pop();
       tell(roster_.beat(beat, clock_.mono()));
       judge_.beat(beat, moment());
+      symptoms_.beat(beat, moment());
     }
   }
   void tell(const Roster::Changes& changes) {
     for (const auto& c : changes) {
       late += c.to == State::Late;
       judge_.changed(c, moment());
+      symptoms_.changed(c, moment());
     }
   }
   [[nodiscard]] Now moment() const { return {clock_.mono(), clock_.wall()}; }
@@ -122,6 +143,7 @@ class Day {
                  },
                  clock_.mono()};
   Judge judge_{book_, roster_, expect_, "host"};
+  Symptoms symptoms_{book_, roster_, "host", moment()};
 };
 
 TEST(Day, OfOverloadAndStallsPagesNobody) {
