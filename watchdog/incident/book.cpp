@@ -76,6 +76,7 @@ void Book::open(Report report, Now now) {
   incident.opened = now.wall;
   incident.opened_mono = now.mono;
   ++opened_total_;
+  ++opened_by_[incident.report.severity];
   ++revision_;
   const std::string key = incident.report.key;
   const bool flapping = begins_flapping(key, incident, now);

@@ -63,6 +63,10 @@ class Book {
   /// The open incident that people know by this id, or nullptr.
   [[nodiscard]] const Incident* find(const std::string& id) const;
   [[nodiscard]] std::uint64_t opened_total() const { return opened_total_; }
+  [[nodiscard]] std::uint64_t opened_total(Severity severity) const {
+    const auto counted = opened_by_.find(severity);
+    return counted == opened_by_.end() ? 0 : counted->second;
+  }
   /// Grows whenever what `dump` holds changes.
   [[nodiscard]] std::uint64_t revision() const { return revision_; }
 
@@ -108,6 +112,7 @@ class Book {
   std::deque<Mono> told_;   ///< when openings were told, of late
   std::string last_alone_;  ///< key of the one that was told alone last
   std::uint64_t opened_total_ = 0;
+  std::map<Severity, std::uint64_t> opened_by_;
   std::uint64_t revision_ = 0;
   std::uint64_t last_notice_ = 0;
 };

@@ -45,7 +45,8 @@ net::ServerResponse Site::metrics() const {
   std::vector<Exposition> all;
   all.push_back({"watchdog", "watchdog", own_() + own_metrics(s)});
   for (const auto& [name, m] : s.roster->members())
-    if (!m.metrics.empty()) all.push_back({m.component, name, m.metrics});
+    if (!m.metrics.empty() && m.state != State::Down)  // a dead one's last figures aren't today's
+      all.push_back({m.component, name, m.metrics});
   return {200, "text/plain; version=0.0.4; charset=utf-8", merge(all), {}, {}};
 }
 

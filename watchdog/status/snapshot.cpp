@@ -79,21 +79,6 @@ json channel_json(const Delivery::Status& c) {
   return j;
 }
 
-/// A family of series with one value a row.
-class Series {
- public:
-  Series(std::string& out, const char* name, const char* help, const char* type) : out_(out), name_(name) {
-    out_ += std::string("# HELP ") + name + " " + help + "\n# TYPE " + name + " " + type + "\n";
-  }
-  void add(const std::string& labels, double value) {
-    out_ += name_ + (labels.empty() ? "" : "{" + labels + "}") + " " + json(value).dump() + "\n";
-  }
-
- private:
-  std::string& out_;
-  std::string name_;
-};
-
 }  // namespace
 
 bool healthy(const Snapshot& s) {
@@ -127,35 +112,6 @@ std::string to_json(const Snapshot& s) {
   for (const auto& c : s.channels)
     j["channels"].push_back(channel_json(c));
   return j.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
-std::string own_metrics(const Snapshot& s) {
-  std::string out;
-  {
-    Series up(out, "katana_up", "1 while the process takes part: starting, up, late or draining.", "gauge");
-    for (const auto& [name, m] : s.roster->members())
-      up.add("process=\"" + name + "\"", present(m.state) ? 1 : 0);
-  }
-  {
-    Series restarts(out, "katana_restarts_total", "Times a new process took a dead one's place.", "counter");
-    for (const auto& [name, m] : s.roster->members())
-      restarts.add("process=\"" + name + "\"", m.restarts);
-  }
-  Series(out, "katana_incidents_open", "Incidents that are open.", "gauge")
-      .add("", static_cast<double>(s.book->open_incidents().size()));
-  Series(out, "katana_incidents_total", "Incidents opened since the start.", "counter")
-      .add("", static_cast<double>(s.book->opened_total()));
-  {
-    Series waiting(out, "katana_alerts_waiting", "Alerts that wait in a channel's spool.", "gauge");
-    for (const auto& c : s.channels)
-      waiting.add("channel=\"" + c.name + "\"", static_cast<double>(c.waiting));
-  }
-  {
-    Series sent(out, "katana_alerts_sent_total", "Alerts that a channel's other side accepted.", "counter");
-    for (const auto& c : s.channels)
-      sent.add("channel=\"" + c.name + "\"", static_cast<double>(c.sent));
-  }
-  return out;
 }
 
 }  // namespace katana::watchdog

@@ -90,6 +90,35 @@ TEST_F(SiteTest, ShowsThePageTheStateAndTheMetrics) {
   EXPECT_EQ(get("/nothing").status, 404);
 }
 
+TEST_F(SiteTest, ADeadProcesssFiguresAreLeftOut) {
+  bus::Heartbeat last;
+  last.component = "claude";
+  last.instance = "claude-1";
+  last.process_id = "p";
+  last.seq = 1;
+  last.state = bus::ServiceState::Stopped;
+  roster.beat(last, clock.mono());
+  const auto metrics = get("/metrics").body;
+  EXPECT_EQ(metrics.find("katana_x_total"), std::string::npos);
+  EXPECT_NE(metrics.find("process=\"claude-1\"} 0\n"), std::string::npos);
+}
+
+TEST_F(SiteTest, MetricsTellIncidentsBySeverityAndChannelsByName) {
+  book.open({.key = "a", .severity = Severity::Critical, .title = "t"}, {clock.mono(), clock.wall()});
+  book.open({.key = "b", .severity = Severity::Warning, .title = "t"}, {clock.mono(), clock.wall()});
+  book.resolve("b", {clock.mono(), clock.wall()});
+  Snapshot s = snapshot();
+  s.channels.push_back({.name = "email", .waiting = 2, .failing = true, .sent = 3, .dropped = 1});
+  const auto metrics = own_metrics(s);
+  for (const char* line :
+       {"katana_incidents_open{severity=\"critical\"} 1", "katana_incidents_open{severity=\"warning\"} 0",
+        "katana_incidents_total{severity=\"critical\"} 1", "katana_incidents_total{severity=\"warning\"} 1",
+        "katana_alerts_waiting{channel=\"email\"} 2", "katana_alerts_sent_total{channel=\"email\"} 3",
+        "katana_alerts_dropped_total{channel=\"email\"} 1", "katana_alerts_failing{channel=\"email\"} 1",
+        "katana_alert_channels 1"})
+    EXPECT_NE(metrics.find(std::string("\n") + line + "\n"), std::string::npos) << line;
+}
+
 TEST_F(SiteTest, OnlyShows) {
   for (const char* method : {"POST", "PUT", "DELETE"})
     EXPECT_EQ(get("/", method).status, 405);
