@@ -43,9 +43,11 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
       chat_(offer_, access_),
       counters_(std::make_unique<Counters>(service.metrics())),
       watchers_(service.clock().mono()),
-      began_(service.clock().mono()),
+      started_(service.clock().mono()),
       last_store_answer_(service.clock().mono()) {
   choose_defaults();
+  counters_->spend.offer(offer_.models);
+  counters_->look_at_disk(settings.state_dir);
 }
 
 void Gateway::choose_defaults() {
@@ -104,6 +106,9 @@ Result<void> Gateway::start() {
       *api_, service_.clock(),
       Poller::Events{.accept =
                          [this](std::vector<Update> updates, std::function<void(Result<void>)> then) {
+                           handed_out_ = service_.clock().mono();
+                           for (const Update& update : updates)
+                             counters_->update(update);
                            inbox_->accept(std::move(updates), std::move(then));
                          },
                      .changed =
@@ -112,7 +117,8 @@ Result<void> Gateway::start() {
                            if (poller_->polls() == 1) beat_file();  // the first sign of life at once
                          },
                      .introduced = [this](const telegram::BotUser& me) { introduced(me); },
-                     .store_trouble = [this] { return store_->trouble(); }});
+                     .store_trouble = [this] { return store_->trouble(); },
+                     .failed = [this](const Error& error) { counters_->telegram_failed(error); }});
 
   auto control = control::ControlServer::listen(
       service_.loop(), settings_.run_dir + "/gateway.sock",
@@ -166,7 +172,9 @@ void Gateway::take_up(OpenTurn t, bool recovered) {
                            .group = t.group,
                            .parts = std::move(t.parts),
                            .recovered = recovered});
-  asked_at_[t.turn_id] = service_.clock().mono();
+  // Of what was asked before our start the wall clock alone knows; whether text was shown, nobody here does.
+  const auto waited = recovered ? service_.clock().wall() - t.asked_at : Wall::duration{0};
+  asked_[t.turn_id] = {service_.clock().mono() - std::max(waited, Wall::duration{0}), recovered};
   if (t.settled) {
     outbox_->finish(t.turn_id, FinalText{.text = std::move(t.answer)});
     return;
@@ -229,6 +237,7 @@ void Gateway::set_commands() {
   commands_call_ = api_->set_commands(commands, [this](telegram::ApiResult<bool> done) {
     if (done) return commands_backoff_.reset();
     const Error& error = done.error().error;
+    counters_->telegram_failed(error);
     kLog.warn("The list of commands could not be set: {}", error.detail);
     if (error.code == Code::Rejected) return;
     const Millis wait = std::max(commands_backoff_.next(random_u64()), error.retry_after.value_or(Millis{0}));

@@ -25,6 +25,8 @@
 
 namespace katana::gateway {
 
+struct Counters;
+
 /// The gateway: connects the rooms (inbound → chat → dispatch → worker → dispatch → outbound, with the store
 /// underneath) and answers for their health. Owned by `main`, beside the service that it stands on; loop
 /// thread only.
@@ -43,8 +45,6 @@ class Gateway {
   [[nodiscard]] std::string health_json() const;  ///< an object, for /health and `katana status --json`
 
  private:
-  struct Counters;
-
   // start
   void recover();
   void restore(Unfinished unfinished);
@@ -65,6 +65,7 @@ class Gateway {
   void show(const Opened& opened);
   /// Where an answer's text gathers until its turn is durable; null from then on.
   std::string* early_text(std::int64_t turn_id);
+  void on_first_text(std::int64_t turn_id, Mono when);
   void on_delivered(std::int64_t turn_id, const std::string& abandoned);
 
   // time
@@ -129,13 +130,18 @@ class Gateway {
   std::uint64_t backlog_ = 0;  ///< updates that wait at Telegram, as it last said
   std::uint64_t backlog_readings_ = 0;
   Watchers watchers_;
-  Mono began_;
   Backoff commands_backoff_{Millis{1'000}, Millis{300'000}};
 
   /// Text of answers whose turn is dispatched but not yet durable: shown from `show` on.
   std::unordered_map<std::int64_t, std::string> early_text_;
-  /// When each question under way was taken, for the answer's duration.
-  std::unordered_map<std::int64_t, Mono> asked_at_;
+  /// When Telegram handed out the question, for what the asker had to wait.
+  struct Asked {
+    Mono at{};
+    bool text_shown = false;  ///< or may have been, by an earlier process
+  };
+  std::unordered_map<std::int64_t, Asked> asked_;
+  Mono handed_out_{};  ///< the batch under way
+  Mono started_;
   std::optional<Mono> last_answer_;
   Mono last_store_answer_;
   std::optional<Mono> held_since_;      ///< Telegram refused the token for a send

@@ -42,7 +42,8 @@ void Gateway::tick() {
   if (store_->trouble()) ask_store();  // in trouble at every tick: its end shows at once
   dispatcher_->tick();
   look_for_watchdog();
-  if (!outbox_->load().held) {
+  const OutboxLoad load = outbox_->load();
+  if (!load.held) {
     held_since_.reset();
   } else if (!held_since_) {
     held_since_ = service_.clock().mono();
@@ -57,12 +58,13 @@ void Gateway::tick() {
   counters_->queue.set(static_cast<double>(dispatcher_->waiting()));
   counters_->in_flight.set(static_cast<double>(dispatcher_->in_flight()));
   counters_->dead_letters.set(static_cast<double>(dead_letters_));
-  counters_->outbox.set(static_cast<double>(outbox_->load().queue));
+  counters_->outbox.set(static_cast<double>(load.queue));
+  counters_->oldest_wait.set(seconds(load.oldest_wait));
   counters_->claude_workers.set(dispatcher_->pool().count("claude"));
   counters_->openai_workers.set(dispatcher_->pool().count("openai"));
   counters_->polling.set(poller_->active() ? 1 : 0);
-  counters_->telegram_errors.add(static_cast<double>(poller_->failures() - counters_->failed_polls));
-  counters_->failed_polls = poller_->failures();
+  counters_->poll_lag.set(seconds(service_.clock().mono() - poller_->last_success().value_or(started_)));
+  counters_->store_ok.set(store_->trouble() ? 0 : 1);
   check_drained();
 }
 
@@ -116,6 +118,7 @@ std::string Gateway::write_beat_file() const {
 /// The sign of life that `katana check-heartbeat` reads: written only while there is progress.
 void Gateway::beat_file() {
   ask_store();
+  counters_->look_at_disk(settings_.state_dir);
   const Mono now = service_.clock().mono();
   const bool polled = now - poller_->last_attempt_end() <= kPollAttemptGrace;
   const bool stored = !store_->trouble() && now - last_store_answer_ <= kStoreGrace;
@@ -201,6 +204,7 @@ void Gateway::reload_models() {
   if (models) {
     offer_.models = *models;
     choose_defaults();
+    counters_->spend.offer(offer_.models);
   } else {
     kLog.error("The table of models stays as it was: {}", models.error().detail);
   }
@@ -237,7 +241,7 @@ void Gateway::report(bus::Heartbeat& beat) {
   beat.pending_updates = backlog_;
   beat.pending_readings = backlog_readings_;
   if (poller_) {
-    const auto since = service_.clock().mono() - poller_->last_success().value_or(began_);
+    const auto since = service_.clock().mono() - poller_->last_success().value_or(started_);
     beat.since_poll_ms = static_cast<std::uint64_t>(std::chrono::duration_cast<Millis>(since).count());
   }
   beat.last_error = last_error_;

@@ -9,6 +9,7 @@
 
 #include "common/log/log.hpp"
 #include "gateway/gateway.hpp"
+#include "gateway/spend.hpp"
 
 namespace katana::gateway {
 namespace {
@@ -40,19 +41,6 @@ std::string_view name_of(Trace::State state) {
       return "settled; its answer can't be shown";
   }
   return "";
-}
-
-/// In USD; nothing where no price is known for sure.
-std::optional<double> cost_of(const config::Model* model, const bus::Usage& usage) {
-  if (model == nullptr || !model->price_input || !model->price_output) return std::nullopt;
-  const auto cached = usage.cache_read_tokens + usage.cache_write_tokens;
-  const auto fresh = usage.input_tokens - std::min(usage.input_tokens, cached);
-  const double per_million =
-      static_cast<double>(fresh) * *model->price_input +
-      static_cast<double>(usage.output_tokens) * *model->price_output +
-      static_cast<double>(usage.cache_read_tokens) * model->price_cache_read.value_or(*model->price_input) +
-      static_cast<double>(usage.cache_write_tokens) * model->price_cache_write.value_or(*model->price_input);
-  return per_million / 1e6;
 }
 
 std::string line(std::string_view name, std::string_view text) {

@@ -26,7 +26,7 @@ InboxEvents Gateway::inbox_events() {
           [this](const Opened& o) {
             dispatcher_->drop(o.turn.turn_id);
             early_text_.erase(o.turn.turn_id);
-            asked_at_.erase(o.turn.turn_id);
+            asked_.erase(o.turn.turn_id);
           },
       .on_reply = [this](ChatKey chat, std::int64_t id,
                          Reply reply) { outbox_->reply(chat, id, std::move(reply)); },
@@ -62,7 +62,7 @@ InboxEvents Gateway::inbox_events() {
 
 void Gateway::dispatch(const Opened& o) {
   counters_->questions.add();
-  asked_at_[o.turn.turn_id] = service_.clock().mono();
+  asked_[o.turn.turn_id] = {handed_out_};
   early_text_[o.turn.turn_id];
   const ChatChoice choice = offer_.resolve(o.turn.choice);
   dispatcher_->add(Question{.turn_id = o.turn.turn_id,
@@ -124,12 +124,16 @@ DispatchEvents Gateway::dispatch_events() {
           },
       .on_failure =
           [this](const bus::JobFailed& f, const std::string& provider) {
-            counters_->failed(to_string(f.error.code));
+            counters_->job_failed(provider, f.error.code);
             if (f.error.code == Code::Cancelled)
               return kLog.info("Job {}: stopped by its user", f.job.job_id);
             last_error_ = provider + ": " + std::string(to_string(f.error.code));
             kLog.error("Job {}: {} failed: {}: {}", f.job.job_id, provider, to_string(f.error.code),
                        f.error.detail);
+          },
+      .on_usage =
+          [this](const std::string& provider, const std::string& model, const bus::Usage& usage) {
+            counters_->spend.add(provider, offer_.models.find(model), usage);
           },
       .on_stale = [this] { counters_->stale.add(); },
       .on_dead =
@@ -144,7 +148,7 @@ OutboxEvents Gateway::outbox_events() {
   return OutboxEvents{
       .on_delivered = [this](std::int64_t turn,
                              const std::string& abandoned) { on_delivered(turn, abandoned); },
-      .on_first_text = {},
+      .on_first_text = [this](std::int64_t turn, Mono when) { on_first_text(turn, when); },
       .on_reply_done = [this](std::int64_t, const std::string&) { check_drained(); },
       .on_chat_gone =
           [](std::int64_t chat) { kLog.info("Chat {}: nothing can be sent there any more", chat); },
@@ -155,19 +159,26 @@ OutboxEvents Gateway::outbox_events() {
           },
       .on_error =
           [this](const Error& error, std::string_view doing) {
-            counters_->telegram_errors.add();
+            const bool stores = doing.starts_with("store ");
+            if (!stores) counters_->telegram_failed(error);
             last_error_ = std::string(doing) + ": " + std::string(to_string(error.code));
-            kLog.warn("Telegram, {}: {}: {}", doing, to_string(error.code), error.detail);
+            kLog.warn("{}{}: {}: {}", stores ? "" : "Telegram, ", doing, to_string(error.code), error.detail);
           }};
 }
 
+void Gateway::on_first_text(std::int64_t turn_id, Mono when) {
+  const auto asked = asked_.find(turn_id);
+  if (asked == asked_.end() || std::exchange(asked->second.text_shown, true)) return;
+  counters_->first_text_seconds.observe(seconds(when - asked->second.at));
+}
+
 void Gateway::on_delivered(std::int64_t turn_id, const std::string& abandoned) {
-  const auto asked = asked_at_.extract(turn_id);
+  const auto asked = asked_.extract(turn_id);
   if (abandoned.empty()) {
     last_answer_ = service_.clock().mono();
     ++counters_->answered;
     counters_->delivered.add();
-    if (asked) counters_->answer_seconds.observe(seconds(*last_answer_ - asked.mapped()));
+    if (asked) counters_->answer_seconds.observe(seconds(*last_answer_ - asked.mapped().at));
   } else {
     counters_->abandoned.add();
     kLog.warn("Turn {}: its answer could not be shown: {}", turn_id, abandoned);

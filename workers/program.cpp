@@ -38,7 +38,10 @@ class CallMetrics {
     tokens_cached_ = tokens("cache_read");
     in_flight_ = metrics_.gauge("katana_provider_requests_in_flight", "Jobs at the provider now.",
                                 {{"provider", provider_}});
+    tokens_written_ = tokens("cache_write");
     answered_ = outcome(kAnswered);
+    for (const Code code : kCodes)
+      outcome(to_string(code));  // at 0 from the start: the first one shows as an increase
   }
 
   void on_report(const CallReport& report) {
@@ -49,6 +52,7 @@ class CallMetrics {
     tokens_in_.add(static_cast<double>(report.usage.input_tokens));
     tokens_out_.add(static_cast<double>(report.usage.output_tokens));
     tokens_cached_.add(static_cast<double>(report.usage.cache_read_tokens));
+    tokens_written_.add(static_cast<double>(report.usage.cache_write_tokens));
   }
 
   void in_flight(std::size_t jobs) { in_flight_.set(static_cast<double>(jobs)); }
@@ -60,14 +64,14 @@ class CallMetrics {
   }
   service::Counter tokens(const std::string& kind) {
     return metrics_.counter("katana_provider_tokens_total",
-                            "Tokens as the provider counts them; cache_read ones are among the input.",
+                            "Tokens as the provider counts them; the cache's are among the input.",
                             {{"provider", provider_}, {"kind", kind}});
   }
 
   service::Metrics& metrics_;
   std::string provider_;
   service::Histogram latency_, first_text_;
-  service::Counter answered_, retries_, tokens_in_, tokens_out_, tokens_cached_;
+  service::Counter answered_, retries_, tokens_in_, tokens_out_, tokens_cached_, tokens_written_;
   service::Gauge in_flight_;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <optional>
 #include <string>
@@ -23,6 +24,11 @@ enum class Code {
   Cancelled,    ///< somebody asked for it to stop
   Internal,     ///< our own fault, or this machine's (disk full)
 };
+
+/// All of them, in their order.
+inline constexpr std::array kCodes{Code::Network,   Code::Timeout, Code::RateLimited, Code::Overloaded,
+                                   Code::Auth,      Code::Quota,   Code::Rejected,    Code::Malformed,
+                                   Code::Cancelled, Code::Internal};
 
 /// The code's name as it stands in logs and metrics: `rate_limited`.
 std::string_view to_string(Code code);

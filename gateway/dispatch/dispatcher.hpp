@@ -38,6 +38,8 @@ struct DispatchEvents {
   std::function<void(std::int64_t turn_id, std::string text)> on_settled;  ///< durable: show this, whole
   std::function<void(const bus::JobResult&, const std::string& provider)> on_result;  ///< for log and metrics
   std::function<void(const bus::JobFailed&, const std::string& provider)> on_failure;
+  /// What an attempt cost: once, when its end is taken. The model is named as it was asked for.
+  std::function<void(const std::string& provider, const std::string& model, const bus::Usage&)> on_usage;
   std::function<void()> on_stale;  ///< a result of an attempt that is over: late or repeated, and dropped
   std::function<void(const std::string& job_id)> on_dead;  ///< durable: it is among the dead letters
   std::function<bool(const std::string& sha256, std::uint64_t offset, bus::BlobPart& part)>

@@ -159,6 +159,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobResult result) {
   release_credit(*e);
   e->peer = peer;
   events_.on_result(result, e->q.provider);
+  events_.on_usage(e->q.provider, e->q.model, result.usage);
   settle(*e,
          Settlement{.job = std::move(result.job),
                     .provider = e->q.provider,
@@ -179,6 +180,7 @@ void Dispatcher::on(const bus::PeerId& peer, bus::JobFailed failed) {
   }
   release_credit(*e);
   e->peer = peer;
+  events_.on_usage(e->q.provider, e->q.model, failed.usage);
   // The end of a lease that was taken back has the number of the one that took its place.
   if (failed.error.code == Code::Cancelled && !e->cancelled) {
     send(peer, bus::Committed{std::move(failed.job)});

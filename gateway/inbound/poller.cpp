@@ -139,7 +139,7 @@ void Poller::commit(std::vector<Update> updates) {
 }
 
 void Poller::on_failure(const telegram::ApiError& error) {
-  ++failures_;
+  if (events_.failed) events_.failed(error.error);
   using telegram::Refusal;
   if (error.refusal == Refusal::Conflict) {
     if (error.webhook_active) return clear_webhook();

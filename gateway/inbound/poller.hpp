@@ -29,6 +29,8 @@ class Poller {
     std::function<void(const telegram::BotUser&)> introduced{};
     /// Why nothing could be stored; unset: it could. Until then nothing is asked for. May be empty.
     std::function<std::optional<Error>()> store_trouble{};
+    /// Telegram, or the way to it, let a call fail. May be empty.
+    std::function<void(const Error&)> failed{};
   };
 
   Poller(telegram::BotApi& api, const Clock& clock, Events events);
@@ -50,8 +52,6 @@ class Poller {
   [[nodiscard]] std::optional<Mono> last_success() const { return last_success_; }
   [[nodiscard]] Mono last_attempt_end() const { return last_attempt_end_; }
   [[nodiscard]] std::uint64_t polls() const { return polls_; }
-  /// Polls that Telegram, or the way to it, let fail.
-  [[nodiscard]] std::uint64_t failures() const { return failures_; }
 
  private:
   enum class State { Stopped, Introducing, Polling, Committing, ClearingWebhook, Waiting };
@@ -87,7 +87,6 @@ class Poller {
   std::optional<Mono> last_success_;
   Mono last_attempt_end_;
   std::uint64_t polls_ = 0;
-  std::uint64_t failures_ = 0;
 };
 
 }  // namespace katana::gateway

@@ -64,6 +64,138 @@ class Metrics(Case):
         self.assertNotEqual(promtool("not metrics at all\n"), "")
 
 
+def figures(text, *labels):
+    """{(name, value of each of these labels): value}, histograms by their count."""
+    return {(name.removesuffix("_count"), *(of.get(label) for label in labels)): value
+            for name, of, value in samples(text) if not name.endswith(("_bucket", "_sum"))}
+
+
+class Figures(Case):
+    """Each name that rules and dashboards stand on, and that it counts what it says."""
+
+    def gateway(self, *labels):
+        return figures(http_get(f"http://{self.d.gateway_http}/metrics")[1], *labels)
+
+    def all(self, *labels):
+        return figures(http_get(f"http://{self.d.watchdog_http}/metrics")[1], *labels)
+
+    def test_a_question_is_counted_timed_and_priced(self):
+        prices = self.d.directory / "models.toml"
+        prices.write_text('[[model]]\nid = "claude-sonnet-5-5"\nprice_input = 3.0\nprice_output = 15.0\n')
+        self.d.set(KATANA_MODELS=prices)
+        self.d.up()
+        self.d.ask("[[tokens=3 token_ms=200 end=DONE]] a question", "DONE")
+        eventually("it is delivered", lambda: self.gateway("outcome")[("katana_answers_total", "delivered")] == 1)
+        now = self.gateway()
+        self.assertEqual((now[("katana_first_text_seconds",)], now[("katana_answer_seconds",)]), (1, 1))
+        sums = {name: value for name, _, value in samples(http_get(f"http://{self.d.gateway_http}/metrics")[1])
+                if name.endswith("_sum")}
+        self.assertLess(0, sums["katana_first_text_seconds_sum"])
+        self.assertLess(sums["katana_first_text_seconds_sum"] + 0.2, sums["katana_answer_seconds_sum"])
+        self.assertEqual(self.gateway("kind")[("katana_updates_total", "message")], 1)
+        tokens = self.gateway("provider", "model", "kind")
+        used = {kind: tokens[("katana_tokens_total", "claude", "claude-sonnet-5-5", kind)]
+                for kind in ("input", "output", "cache_read", "cache_write")}
+        self.assertGreater(used["input"], 0)
+        self.assertEqual((used["output"], used["cache_read"]), (3, 0))
+        spend = self.gateway("model")
+        self.assertAlmostEqual(spend[("katana_spend_usd_total", "claude-sonnet-5-5")],
+                               (used["input"] * 3 + 3 * 15) / 1e6)
+        self.assertNotIn(("katana_spend_usd_total", "claude-opus-5-5"), spend, "no price is known")
+
+        def at_the_worker():
+            of_each = self.all("provider", "outcome")
+            return of_each[("katana_provider_requests_total", "claude", "answered")] == 1 and of_each
+        of_each = eventually("the watchdog knows of it", at_the_worker)
+        self.assertEqual(of_each[("katana_provider_requests_total", "claude", "overloaded")], 0, "there before it comes")
+        self.assertEqual(self.all("provider")[("katana_provider_latency_seconds", "claude")], 1)
+        self.assertEqual(self.all("provider")[("katana_provider_first_text_seconds", "claude")], 1)
+        self.assertLess(self.all()[("katana_poll_lag_seconds",)], 60)
+        self.assertGreater(self.gateway()[("katana_store_disk_size_bytes",)], 0)
+        self.assertEqual(self.gateway()[("katana_store_ok",)], 1)
+
+    def test_failures_are_counted_by_what_they_are(self):
+        self.d.serve("claude")
+        self.sandbox.script(error={"status": 400, "type": "invalid_request_error", "message": "no"})
+        self.d.ask("A bad question", "refused the request")
+        self.assertEqual(self.gateway("provider", "code")[("katana_job_failures_total", "claude", "rejected")], 1)
+        before = self.gateway("code")
+        self.sandbox.fault(method="sendMessage", kind="429", retry_after=2, count=1)
+        self.sandbox.script(answer="After the pause.")
+        self.d.ask("And now?", "After the pause.")
+        self.assertEqual(self.gateway()[("katana_telegram_flood_wait_seconds_total",)], 2)
+        after = self.gateway("code")
+        changed = {key[1] for key in after if key[0] == "katana_telegram_errors_total" and after[key] != before[key]}
+        self.assertEqual(changed, {"rate_limited"})
+
+    def test_incidents_and_alerts(self):
+        self.d.up()
+        pids = wait_up(self.d)
+        kill(pids["claude-1"])
+        told(self.d, "RESOLVED", "claude-1")
+        eventually("both notices went by both channels",
+                   lambda: all(self.all("channel")[("katana_alerts_sent_total", c)] == 2 for c in ("telegram", "email")))
+        by_channel = self.all("channel")
+        for name in ("waiting", "failing", "dropped_total"):
+            self.assertEqual([by_channel[(f"katana_alerts_{name}", c)] for c in ("telegram", "email")], [0, 0], name)
+        by_severity = self.all("severity")
+        self.assertEqual(sum(by_severity[("katana_incidents_total", s)] for s in ("warning", "critical")), 1)
+        self.assertEqual(sum(by_severity[("katana_incidents_open", s)] for s in ("warning", "critical")), 0)
+        self.assertEqual(self.all()[("katana_alert_channels",)], 2)
+
+
+class Canaries(Case):
+    """What people write, who they are, and what is secret stands in no metric, whatever way it took."""
+
+    ASKER, STRANGER, GROUP = 7_351_942_681, 7_351_942_682, -1_007_351_942_683
+    settings = {"KATANA_ALLOWED_USERS": ASKER}
+
+    def test_nobody_and_no_word_is_named(self):
+        words = iter(f"canary{n}" for n in range(100))
+        people = {"first_name": next(words), "username": next(words), "language": "en"}
+        self.d.up()
+        pids = wait_up(self.d)
+        say = self.sandbox.say
+        self.sandbox.script(answer=f"An answer with {next(words)}.", count=1)
+        say(f"A question with {next(words)}", chat=self.ASKER, **people)
+        self.sandbox.wait_text("An answer with", chat=self.ASKER)
+        # A provider that repeats what it was asked, one that breaks off, commands, buttons, strangers, groups.
+        for error in ({"status": 400, "type": next(words), "message": f"no {next(words)}"},
+                      {"status": 429, "type": "rate_limit_error", "message": next(words)}):
+            self.sandbox.script(error=error)
+            say(f"Another with {next(words)}", chat=self.ASKER)
+        say(f"/model {next(words)}", chat=self.ASKER)
+        say(f"/{next(words)} {next(words)}", chat=self.ASKER)
+        say(f"A stranger's {next(words)}", chat=self.STRANGER, first_name=next(words), username=next(words))
+        say(f"/new {next(words)}", chat=self.GROUP, user=self.ASKER, type="supergroup", title=next(words))
+        say(f"Talk of {next(words)}", chat=self.GROUP, user=self.STRANGER)
+        self.sandbox.post("update", kind=next(words), payload={"id": next(words)})
+        self.sandbox.post("update", kind="callback_query", payload={
+            "id": "1", "data": next(words), "from": {"id": self.ASKER, "is_bot": False, "first_name": next(words)}})
+        kill(pids["claude-1"])
+        told(self.d, "RESOLVED", "claude-1")
+        eventually("all of it has come to something", lambda: (
+            self.d.metric("katana_updates_ignored_total") >= 2 and
+            self.d.metric("katana_answers_total") == 3 and
+            self.d.metric('katana_updates_total{kind="unknown"}') >= 1 and
+            self.d.metric("katana_jobs_in_flight") == 0))
+        asked = self.d.metric("katana_questions_total")
+
+        def told_of_all():
+            text = http_get(f"http://{self.d.watchdog_http}/metrics")[1]
+            return text if figures(text).get(("katana_questions_total",)) == asked else None
+        pages = (eventually("the watchdog knows of it", told_of_all),
+                 http_get(f"http://{self.d.gateway_http}/metrics")[1])
+        secrets = [value for name, value in self.d.env.items() if name.endswith(("_TOKEN", "_KEY"))]
+        for page in pages:
+            self.assertNotIn("canary", page.lower())
+            for word in (self.ASKER, self.STRANGER, abs(self.GROUP), *secrets):
+                self.assertNotIn(str(word), page)
+            for part in (secret.split(":")[-1] for secret in secrets):
+                self.assertNotIn(part, page)
+        self.assertEqual(promtool(pages[0]), "")
+
+
 class Health(Case):
     def test_a_refused_token_is_unhealthy_told_and_resolved(self):
         self.d.up()

@@ -43,6 +43,7 @@ struct DispatcherTest : testing::Test {
   std::vector<Code> failures;
   std::vector<std::string> dead;
   int stale = 0;
+  std::map<std::string, bus::Usage> used;
   std::vector<std::string> fallback;
   std::unique_ptr<Dispatcher> d;
 
@@ -61,6 +62,8 @@ struct DispatcherTest : testing::Test {
                        .on_result = [](const bus::JobResult&, const std::string&) {},
                        .on_failure = [this](const bus::JobFailed& f,
                                             const std::string&) { failures.push_back(f.error.code); },
+                       .on_usage = [this](const std::string& provider, const std::string& model,
+                                          const bus::Usage& u) { used[provider + "/" + model] += u; },
                        .on_stale = [this] { ++stale; },
                        .on_dead = [this](const std::string& job) { dead.push_back(job); },
                        .blob = {}});
@@ -108,7 +111,10 @@ TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
   d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "Hel"});
   d->on_message("p", bus::Chunk{.job = {"job1", 1}, .seq = 1, .text = "lo"});
   EXPECT_EQ(text[1], "Hello");
-  d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello.", .model = "m-20261101"});
+  d->on_message("p", bus::JobResult{.job = {"job1", 1},
+                                    .text = "Hello.",
+                                    .usage = {.input_tokens = 3, .output_tokens = 2},
+                                    .model = "m-20261101"});
   EXPECT_TRUE(bus.take<bus::Committed>("p").empty()) << "not before it is durable";
   d->on_message("p", bus::JobResult{.job = {"job1", 1}, .text = "Hello."});
   store.run();
@@ -118,6 +124,7 @@ TEST_F(DispatcherTest, AJobGoesOutGrowsAndIsCommittedOnce) {
   EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u);
   answer("p", {"job1", 1}, "Hello.");
   EXPECT_EQ(bus.take<bus::Committed>("p").size(), 1u) << "a repeated result is committed again and ignored";
+  EXPECT_EQ(used["claude/m"], (bus::Usage{.input_tokens = 3, .output_tokens = 2})) << "and booked once";
   EXPECT_EQ(store.settlements.size(), 1u);
   EXPECT_TRUE(d->idle());
 }
@@ -497,11 +504,14 @@ TEST_F(FallbackTest, TheNextProviderIsAskedWhileNothingWasShown) {
   join("c", "wc");
   join("o", "wo", 10, "openai");
   ask(1, 100);
-  d->on_message("c", bus::JobFailed{.job = {"job1", 1}, .error = {Code::Overloaded, "529"}});
+  d->on_message(
+      "c",
+      bus::JobFailed{.job = {"job1", 1}, .error = {Code::Overloaded, "529"}, .usage = {.input_tokens = 4}});
   store.run();
   const auto jobs = bus.take<bus::Job>("o");
   ASSERT_EQ(jobs.size(), 1u);
   EXPECT_EQ(jobs[0].model, "openai-default");
+  EXPECT_EQ(used["claude/m"].input_tokens, 4u) << "booked for the one that was asked";
   d->on_message("o", bus::JobFailed{.job = {"job1", 2}, .error = {Code::Network, ""}});
   store.run();
   EXPECT_NE(answers[1].find("OpenAI"), std::string::npos) << "both were tried: now it is told";
