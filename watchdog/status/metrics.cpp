@@ -27,11 +27,18 @@ class Series {
   std::string name_;
 };
 
+/// It said goodbye, and enough of its kind are there without it: nothing is down.
+bool left_for_good(const Snapshot& s, const Member& m) {
+  if (m.state != State::Down || !m.said_goodbye) return false;
+  const auto expected = s.expect.find(m.component);
+  return expected == s.expect.end() || s.roster->count_present(m.component) >= expected->second;
+}
+
 void processes(const Snapshot& s, std::string& out) {
   {
     Series up(out, "katana_up", "1 while the process takes part: starting, up, late or draining.", "gauge");
     for (const auto& [name, m] : s.roster->members())
-      up.add("process=\"" + name + "\"", present(m.state) ? 1 : 0);
+      if (!left_for_good(s, m)) up.add("process=\"" + name + "\"", present(m.state) ? 1 : 0);
   }
   Series restarts(out, "katana_restarts_total", "Times a new process took a dead one's place.", "counter");
   for (const auto& [name, m] : s.roster->members())
@@ -68,6 +75,8 @@ void alerts(const Snapshot& s, std::string& out) {
           [](const Status& c) { return c.dropped; });
   of_each("katana_alerts_failing", "1 while a channel fails, else 0.", "gauge",
           [](const Status& c) { return c.failing; });
+  Series(out, "katana_silences", "Silences that are in force.", "gauge")
+      .add("", static_cast<double>(s.book->silences().size()));
   Series(out, "katana_alert_channels", "Channels that are set: with none, nobody will be told.", "gauge")
       .add("", static_cast<double>(s.channels.size()));
 }

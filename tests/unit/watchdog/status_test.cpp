@@ -98,9 +98,12 @@ TEST_F(SiteTest, ADeadProcesssFiguresAreLeftOut) {
   last.seq = 1;
   last.state = bus::ServiceState::Stopped;
   roster.beat(last, clock.mono());
-  const auto metrics = get("/metrics").body;
-  EXPECT_EQ(metrics.find("katana_x_total"), std::string::npos);
-  EXPECT_NE(metrics.find("process=\"claude-1\"} 0\n"), std::string::npos);
+  EXPECT_EQ(get("/metrics").body.find("katana_x_total"), std::string::npos);
+  Snapshot s = snapshot();
+  EXPECT_EQ(own_metrics(s).find("katana_up{"), std::string::npos)
+      << "nobody expects it: it isn't down, it left";
+  s.expect["claude"] = 1;
+  EXPECT_NE(own_metrics(s).find("katana_up{process=\"claude-1\"} 0\n"), std::string::npos);
 }
 
 TEST_F(SiteTest, MetricsTellIncidentsBySeverityAndChannelsByName) {
@@ -115,7 +118,7 @@ TEST_F(SiteTest, MetricsTellIncidentsBySeverityAndChannelsByName) {
         "katana_incidents_total{severity=\"critical\"} 1", "katana_incidents_total{severity=\"warning\"} 1",
         "katana_alerts_waiting{channel=\"email\"} 2", "katana_alerts_sent_total{channel=\"email\"} 3",
         "katana_alerts_dropped_total{channel=\"email\"} 1", "katana_alerts_failing{channel=\"email\"} 1",
-        "katana_alert_channels 1"})
+        "katana_alert_channels 1", "katana_silences 0"})
     EXPECT_NE(metrics.find(std::string("\n") + line + "\n"), std::string::npos) << line;
 }
 
