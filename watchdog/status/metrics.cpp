@@ -45,6 +45,24 @@ void processes(const Snapshot& s, std::string& out) {
     restarts.add("process=\"" + name + "\"", m.restarts);
 }
 
+/// What only a process knows of its surroundings, by its last heartbeat.
+void surroundings(const Snapshot& s, std::string& out) {
+  {
+    Series expiry(out, "katana_certificate_expiry_timestamp_seconds",
+                  "When the certificate that a process meets and that expires first does so, in Unix time.",
+                  "gauge");
+    for (const auto& [name, m] : s.roster->members())
+      if (m.beat && !m.beat->certificate_endpoint.empty())
+        expiry.add("process=\"" + name + "\",endpoint=\"" + m.beat->certificate_endpoint + "\"",
+                   static_cast<double>(to_unix(m.beat->certificate_expires)));
+  }
+  Series pending(out, "katana_telegram_pending_updates", "Updates that wait at Telegram, by its own count.",
+                 "gauge");
+  for (const auto& [name, m] : s.roster->members())
+    if (m.beat && m.beat->pending_readings > 0)
+      pending.add("process=\"" + name + "\"", static_cast<double>(m.beat->pending_updates));
+}
+
 void incidents(const Snapshot& s, std::string& out) {
   {
     Series open(out, "katana_incidents_open", "Incidents that are open, by severity.", "gauge");
@@ -86,6 +104,7 @@ void alerts(const Snapshot& s, std::string& out) {
 std::string own_metrics(const Snapshot& s) {
   std::string out;
   processes(s, out);
+  surroundings(s, out);
   incidents(s, out);
   alerts(s, out);
   return out;
