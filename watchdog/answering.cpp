@@ -1,12 +1,21 @@
 // Watchdog, what others see of it and ask it: the snapshot behind the page, and the control socket.
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 
 #include "common/core/id.hpp"
+#include "common/log/log.hpp"
 #include "watchdog/status/table.hpp"
 #include "watchdog/watchdog.hpp"
 
 namespace katana::watchdog {
+namespace {
+
+constexpr std::size_t kMaxHistoryFile = 8 << 20;
+
+constexpr log::Room kLog{"watchdog"};
+
+}  // namespace
 
 Snapshot Watchdog::snapshot() const {
   Snapshot s;
@@ -17,10 +26,34 @@ Snapshot Watchdog::snapshot() const {
   s.book = book_.get();
   s.expect = settings_.expect;
   s.last_words = &last_words_;
+  s.history = &history_;
+  s.lockable = !settings_.watchdog_token.empty();
   if (dead_man_) s.dead_man = dead_man_->status();
   for (const auto& d : deliveries_)
     s.channels.push_back(d->status());
   return s;
+}
+
+/// Histories are worth no failed start: a file that can't be read is set aside.
+void Watchdog::restore_history() {
+  const std::string path = directory_ + "/history.json";
+  if (!std::filesystem::exists(path)) return;
+  const auto restored = read_whole(path, kMaxHistoryFile).and_then([this](const std::string& s) {
+    return history_.restore(s, now());
+  });
+  if (restored) return;
+  std::error_code error;
+  std::filesystem::rename(path, path + ".damaged", error);
+  kLog.error("the page's histories begin anew: {}; set aside as {}.damaged", restored.error().detail, path);
+}
+
+/// The text is made from a copy where it is written: with many processes it takes a while.
+void Watchdog::keep_history() {
+  disk_->run(
+      [path = directory_ + "/history.json", copy = history_] { return write_durably(path, copy.dump()); },
+      [](const Result<void>& r) {
+        if (!r) kLog.warn("the page's histories aren't kept: {}", r.error().detail);
+      });
 }
 
 void Watchdog::answer(const control::Request& request, control::ControlServer::Reply reply) {

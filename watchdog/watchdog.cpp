@@ -19,6 +19,7 @@ namespace {
 
 constexpr Millis kLastWords{1'000};  // for notices that are being sent while we stop
 constexpr std::size_t kMaxIncidentFile = 16 << 20;
+constexpr Millis kKeepHistory{60'000};
 
 constexpr log::Room kLog{"watchdog"};
 
@@ -109,16 +110,27 @@ Result<void> Watchdog::start() {
       Desk::Hands{[this] { return now(); }, [this](const std::string& instance) { return restart(instance); },
                   [this] { settle(); }});
   disk_ = std::make_unique<Disk>(service_.loop());
-  site_ = std::make_unique<Site>([this] { return snapshot(); }, [this] { return service_.metrics_text(); });
+  Gate gate(settings_.watchdog_token, settings_.watchdog_http, settings_.page_url, host_);
+  if (gate.open_to_others())
+    kLog.warn(
+        "the status page is open to whoever reaches {}: they can look, and do nothing without the token",
+        settings_.watchdog_http);
+  site_ = std::make_unique<Site>([this] { return snapshot(); }, [this] { return service_.metrics_text(); },
+                                 std::move(gate), desk_.get());
   if (auto opened = open_deliveries(); !opened) return opened;
   restore_incidents();
   symptoms_ = std::make_unique<Symptoms>(*book_, *roster_, host_, now());
+  restore_history();
   if (auto opened = open_ops_chat(); !opened) return opened;
   if (auto opened = open_doors(); !opened) return opened;
 
   loop::Loop& loop = service_.loop();
   timers_.push_back(loop.every(Roster::kTick, [this] { tick(); }));
-  timers_.push_back(loop.every(Millis{1'000}, [this] { site_->publish(); }));
+  timers_.push_back(loop.every(Millis{1'000}, [this] {
+    history_.tick(*roster_, now());
+    site_->publish();
+  }));
+  timers_.push_back(loop.every(kKeepHistory, [this] { keep_history(); }));
   if (supervise_) {
     supervisor_ = std::make_unique<Supervisor>([] { return random_u64(); });
     parent_ = std::make_unique<ParentLink>(
@@ -348,6 +360,7 @@ void Watchdog::drain() {
   stopping_ = true;
   presence_timer_.reset();
   if (presence_) presence_->leave();
+  keep_history();
   const auto idle = [this] {
     return std::all_of(deliveries_.begin(), deliveries_.end(), [](auto& d) { return d->idle(); });
   };

@@ -23,6 +23,7 @@
 #include "watchdog/liveness/exits.hpp"
 #include "watchdog/liveness/presence.hpp"
 #include "watchdog/liveness/roster.hpp"
+#include "watchdog/status/history.hpp"
 #include "watchdog/status/site.hpp"
 #include "watchdog/supervisor/link.hpp"
 #include "watchdog/supervisor/supervisor.hpp"
@@ -81,6 +82,8 @@ class Watchdog {
   void drill(const control::Request& request, control::ControlServer::Reply reply);
   void send_test(const std::string& title, const std::string& effect, control::ControlServer::Reply reply);
   Snapshot snapshot() const;
+  void restore_history();
+  void keep_history();
   [[nodiscard]] Now now() const;
 
   config::Settings settings_;
@@ -117,6 +120,7 @@ class Watchdog {
   loop::Timer presence_timer_;
   std::shared_ptr<void> heartbeats_;
   std::unique_ptr<bus::HeartbeatSink> own_beats_;  ///< the dead-man switch's way in
+  History history_;
   std::unique_ptr<Site> site_;
   std::unique_ptr<control::ControlServer> control_;
   std::vector<loop::Timer> timers_;

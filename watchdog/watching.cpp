@@ -55,6 +55,7 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
   const Member* m = roster_->find(beat.instance);
   if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process
   if (!m->child && beat.host == host_ && m->state != State::Down) exits_->watch(beat.instance, beat.pid);
+  history_.beat(beat, now());
   if (!stopping_) judge_->beat(beat, now());
   if (!stopping_) symptoms_->beat(beat, now());
   if (supervisor_) supervisor_->heard(beat.instance);

@@ -139,7 +139,7 @@ const std::vector<Name>& all_names() {
       {"KATANA_GATEWAY_HTTP", kPlain, kGateway},
       {"KATANA_WATCHDOG_HTTP", kPlain, kWatchdog},
       {"KATANA_PAGE_URL", kPlain, kWatchdog},
-      {"KATANA_WATCHDOG_TOKEN", kSecret, kWatchdog, kInert},
+      {"KATANA_WATCHDOG_TOKEN", kSecret, kWatchdog},
       {"KATANA_HEARTBEAT_FILE", kPlain, kGateway},
       {"KATANA_EXPECT", kPlain, kWatchdog},
       {"KATANA_INSTANCE", kPlain, kAll},

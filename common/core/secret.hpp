@@ -17,6 +17,8 @@ class Secret {
   [[nodiscard]] bool empty() const { return value_.empty(); }
   /// `123...:XYZ` for a Telegram token, `sk-...xyz` for a key of 12 characters or more, else `***`.
   [[nodiscard]] std::string masked() const;
+  /// Whether somebody gave this one; takes as long wherever they differ. An empty secret matches nothing.
+  [[nodiscard]] bool matches(std::string_view given) const;
 
   friend bool operator==(const Secret&, const Secret&) = default;
 

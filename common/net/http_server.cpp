@@ -8,6 +8,7 @@
 
 #include <microhttpd.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -143,6 +144,16 @@ std::uint16_t port_of(int fd) {
   return out;
 }
 
+std::string peer_of(MHD_Connection* connection) {
+  const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+  if (info == nullptr || info->client_addr == nullptr) return {};
+  const sockaddr* address = info->client_addr;
+  const socklen_t size = address->sa_family == AF_INET6 ? sizeof(sockaddr_in6) : sizeof(sockaddr_in);
+  char host[NI_MAXHOST] = "";
+  if (getnameinfo(address, size, host, sizeof host, nullptr, 0, NI_NUMERICHOST) != 0) return {};
+  return host;
+}
+
 }  // namespace
 
 struct HttpServer::Impl {
@@ -252,6 +263,7 @@ MHD_Result HttpServer::Impl::serve(MHD_Connection* connection, const char* url, 
   request.body = arriving.body;
   request.header = lookup(MHD_HEADER_KIND);
   request.query = lookup(MHD_GET_ARGUMENT_KIND);
+  request.peer = peer_of(connection);
   return reply(connection, handler(request));
 }
 

@@ -20,6 +20,7 @@ struct ServerRequest {
   std::string_view body;
   std::function<std::string_view(std::string_view name)> header;  ///< empty if absent; name in any case
   std::function<std::string_view(std::string_view name)> query;   ///< empty if absent
+  std::string peer{};  ///< the other end's IP address (a proxy's, if there is one); empty if unknown
 };
 
 /// A stream of server-sent events to one client. Held by whoever feeds it; dropping it ends the stream.

@@ -2,26 +2,29 @@
 
 #include <nlohmann/json.hpp>
 
+#include "watchdog/status/history.hpp"
+
 namespace katana::watchdog {
 namespace {
 
 using nlohmann::json;
 
-json process_json(const Member& m, Mono now) {
+json process_json(const Member& m, const Snapshot& s) {
   json j{{"component", m.component},
          {"instance", m.instance},
          {"state", to_string(m.state)},
-         {"since_ms", std::chrono::duration_cast<Millis>(now - m.since).count()},
+         {"since_ms", std::chrono::duration_cast<Millis>(s.now.mono - m.since).count()},
          {"supervised", m.child},
          {"restarts", m.restarts},
          {"pid", m.pid}};
+  if (s.history) j["beats"] = s.history->beats(m.instance);
   if (!m.beat) return j;
   const auto& b = *m.beat;
   j["host"] = b.host;
   j["process_id"] = b.process_id;
   j["build"] = b.build;
   j["uptime_ms"] = b.uptime_ms;
-  j["heard_ms_ago"] = std::chrono::duration_cast<Millis>(now - m.heard).count();
+  j["heard_ms_ago"] = std::chrono::duration_cast<Millis>(s.now.mono - m.heard).count();
   j["loop_lag_ms"] = b.loop_lag_ms;
   j["progress"] = b.progress;
   j["queue"] = b.queue;
@@ -72,6 +75,17 @@ json incident_json(const Incident& i, const Snapshot& s) {
   return j;
 }
 
+json past_incidents(const Snapshot& s) {
+  json all = json::array();
+  for (const auto& i : s.book->history())
+    all.push_back(incident_json(i, s));
+  return all;
+}
+
+std::string text_of(const json& j) {
+  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
 json channel_json(const Delivery::Status& c) {
   json j{{"name", c.name}, {"waiting", c.waiting}, {"failing", c.failing}, {"last_error", c.last_error},
          {"sent", c.sent}, {"dropped", c.dropped}};
@@ -87,31 +101,34 @@ bool healthy(const Snapshot& s) {
   return true;
 }
 
-std::string to_json(const Snapshot& s) {
+std::string to_json(const Snapshot& s, bool past) {
   json j{{"at_ms", to_unix_ms(s.now.wall)},
          {"host", s.host},
          {"version", KATANA_VERSION},
          {"healthy", healthy(s)},
          {"supervising", s.supervising},
+         {"lockable", s.lockable},
          {"nobody_will_be_told", s.channels.empty()},
          {"dead_man", dead_man_json(s.dead_man)},
          {"expect", s.expect},
          {"processes", json::array()},
          {"incidents", json::array()},
          {"silences", json::array()},
-         {"history", json::array()},
          {"channels", json::array()}};
   for (const auto& [name, m] : s.roster->members())
-    j["processes"].push_back(process_json(m, s.now.mono));
+    j["processes"].push_back(process_json(m, s));
   for (const auto& [key, i] : s.book->open_incidents())
     j["incidents"].push_back(incident_json(i, s));
-  for (const auto& i : s.book->history())
-    j["history"].push_back(incident_json(i, s));
+  if (past) j["history"] = past_incidents(s);
   for (const auto& silence : s.book->silences())
     j["silences"].push_back(silence_json(silence));
   for (const auto& c : s.channels)
     j["channels"].push_back(channel_json(c));
-  return j.dump(-1, ' ', false, json::error_handler_t::replace);
+  return text_of(j);
+}
+
+std::string past_json(const Snapshot& s) {
+  return text_of(past_incidents(s));
 }
 
 }  // namespace katana::watchdog

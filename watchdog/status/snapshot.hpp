@@ -12,6 +12,8 @@
 
 namespace katana::watchdog {
 
+class History;
+
 /// What a supervised process wrote last before it ended. People's words may be in it: for the incident view
 /// behind the token alone.
 struct LastWords {
@@ -31,10 +33,14 @@ struct Snapshot {
   std::vector<Delivery::Status> channels;
   std::optional<DeadMan::Status> dead_man{};  ///< unset: no URL is
   const std::map<std::string, LastWords>* last_words = nullptr;
+  const History* history = nullptr;
+  bool lockable = false;  ///< a token is set: whoever has it can do more than look
 };
 
-/// No user's words are in it.
-std::string to_json(const Snapshot& snapshot);
+/// No user's words are in it. `past`: with the incidents that are over.
+std::string to_json(const Snapshot& snapshot, bool past = true);
+/// The incidents that are over, newest first, as a JSON array.
+std::string past_json(const Snapshot& snapshot);
 
 /// Nothing is wrong: no open incident of severity critical.
 bool healthy(const Snapshot& snapshot);
