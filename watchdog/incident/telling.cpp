@@ -9,6 +9,8 @@ namespace katana::watchdog {
 namespace {
 
 constexpr const char* kStorm = "storm";
+constexpr const char* kChannel = "channel";
+constexpr std::size_t kFew = 3;  // so many at once are told each for itself, and each one's end
 constexpr Seconds kOfLate{600};
 constexpr std::size_t kNames = 10;  // of a storm, in its title
 
@@ -62,20 +64,24 @@ Millis Book::gap(Now now) {
 }
 
 void Book::tell_due(Now now) {
-  std::vector<std::string> keys;
+  std::vector<std::string> keys, alone;
   for (const auto& [key, i] : open_)
-    if (!i.told && !muted(i, now)) keys.push_back(key);
-  const std::size_t waiting = keys.size() + brief_.size();
+    if (!i.told && !muted(i, now)) (i.report.component == kChannel ? alone : keys).push_back(key);
+  const std::size_t waiting = keys.size() + brief_.size() + alone.size();
   if (waiting == 0) return;
   const Millis wait = gap(now);
   if (!told_.empty() && now.mono - told_.back() < wait) return;
   const bool joins = is_open(kStorm) && !told_.empty() && now.mono - told_.back() < kSameStorm;
-  if (waiting > 1 || joins)
+  if (keys.size() + brief_.size() > (joins ? 0 : kFew)) {
     tell_storm(keys, now);
-  else if (keys.empty())
-    tell_brief(std::exchange(brief_, {}).front(), now);
-  else
-    tell_alone(open_.at(keys.front()), now);
+  } else {
+    alone.insert(alone.end(), keys.begin(), keys.end());
+    for (auto& brief : std::exchange(brief_, {}))
+      tell_brief(std::move(brief), now);
+  }
+  // A channel may fail for days: in a storm it would keep that from being over.
+  for (const auto& key : alone)
+    tell_alone(open_.at(key), now);
   told_.push_back(now.mono);
 }
 
@@ -104,8 +110,8 @@ Incident& Book::storm_of(Now now) {
   storm.opened = now.wall;
   storm.opened_mono = now.mono;
   const auto leader = open_.find(last_alone_);
-  if (leader != open_.end() && leader->second.told && !told_.empty() &&
-      now.mono - told_.back() < kSameStorm) {
+  if (leader != open_.end() && leader->second.told && leader->second.report.component != kChannel &&
+      !told_.empty() && now.mono - told_.back() < kSameStorm) {
     storm.id = leader->second.thread;
     storm.opened = leader->second.opened;
     storm.opened_mono = leader->second.opened_mono;
