@@ -10,8 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . deploy/lib.sh
 
 case ${1:-} in
-  '') kills=(gateway:200 worker:80 both:20 frozen:20) limited=24 losses=1000 flood='' outage=5 freeze=8 ;;
-  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) limited=300 losses=10000 flood=full outage=30 freeze=30 ;;
+  '') kills=(gateway:200 worker:80 both:20 frozen:20) limited=24 losses=1000 flood='' outage=5 freeze=8 pages=40 calm=40 ;;
+  --full) kills=(gateway:6000 worker:3500 both:500 frozen:200) limited=300 losses=10000 flood=full outage=30 freeze=30 pages=3600 calm=1800 ;;
   --help|-h) sed -n '2,6s/^# \{0,1\}//p' "$0"; exit 0 ;;
   *) printf 'tests/fault/run.sh: unknown option %s; see tests/fault/run.sh --help\n' "$1" >&2; exit 2 ;;
 esac
@@ -37,5 +37,8 @@ say "== a disk that is full or fails, a damaged store, clocks that jump"
 KATANA_OUTAGE=$outage python3 tests/fault/machine_test.py
 say "== Telegram's limits"
 KATANA_FLOOD=$flood python3 tests/fault/flood_test.py
+say "== pages while their channels are down, and none for an overloaded machine"
+KATANA_PAGES_OUTAGE=$pages python3 tests/fault/pages_test.py
+KATANA_CALM=$calm python3 tests/fault/calm_test.py
 say "== a slow worker"
 KATANA_FLOOD=$flood python3 tests/fault/slow_test.py
