@@ -1,7 +1,9 @@
 """Alerts by e-mail: through a real Postfix with TLS and a password, and past mail servers that misbehave."""
 
+import http.server
 import json
 import stat
+import threading
 
 from harness import ALERT_TOKEN, OPS_CHAT, Case, eventually, main
 from postfix import DOMAIN, PASSWORD, USER, Postfix
@@ -182,6 +184,64 @@ class PastTheSandbox(Case):
         self.assertEqual(sent[0]["status"], 429)
         self.assertGreaterEqual(sent[1]["at_ns"] - sent[0]["answered_ns"], 1.9e9)
         self.assertEqual(len(sent), 3)
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Takes events as PagerDuty does: 202, or whatever it is told to say first."""
+
+    def __init__(self, *first):
+        self.statuses, self.events = list(first), []
+        receiver = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status = receiver.statuses.pop(0) if receiver.statuses else 202
+                if status == 202:
+                    receiver.events.append(body)
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.shutdown()
+        self.server_close()
+
+
+class Webhook(Case):
+    def test_an_incidents_life_in_the_shape_of_pagerdutys_events(self):
+        receiver = Receiver(503)
+        self.addCleanup(receiver.close)
+        key = self.d.directory / "key"  # with others' access, the worker won't start: an incident that stays
+        key.write_text("tests-anthropic-key")
+        key.chmod(0o600)
+        self.d.set(ALERT_WEBHOOK_URL=f"http://127.0.0.1:{receiver.server_address[1]}/events", ALERT_WEBHOOK_KEY="tests-routing-key",
+                   ANTHROPIC_API_KEY=None, ANTHROPIC_API_KEY_FILE=key)
+        katana = self.d.up()
+        pids = wait_up(self.d)
+        key.chmod(0o644)
+        kill(pids["claude-1"])
+
+        def event(action, words):
+            return eventually(f"{action} of {words}", lambda: next(
+                (e for e in receiver.events if e["event_action"] == action and words in e["payload"]["summary"]), None))
+        opened = event("trigger", "claude-1 does not start")
+        self.assertEqual(opened["routing_key"], "tests-routing-key")
+        self.assertEqual(opened["payload"]["severity"], "critical")
+        self.assertTrue(opened["payload"]["source"].endswith("/claude-1"))
+        self.assertIn("/runbook#setting", opened["links"][0]["href"])
+        self.assertEqual(self.d.command("ack", opened["dedup_key"])[0], 0)
+        self.assertEqual(event("acknowledge", "claude-1 does not start")["dedup_key"], opened["dedup_key"])
+        key.chmod(0o600)
+        self.assertEqual(self.d.command("restart", "claude-1")[0], 0)
+        self.assertEqual(event("resolve", "claude-1 does not start")["dedup_key"], opened["dedup_key"])
+        self.assertNotIn("tests-routing-key", katana.log() + "".join(in_chat(self.d)))
+        self.assertNotIn("ACKNOWLEDGED", "".join(in_chat(self.d)), "people see that where they did it")
 
 
 class Command(Case):

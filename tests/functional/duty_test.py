@@ -151,6 +151,21 @@ class CommandLine(Case):
         replaced(self.d, "claude-1", pids["claude-1"])
         self.assertEqual(in_chat(self.d), [], "silenced, and in good order")
 
+    def test_status_is_watched_until_it_is_ended(self):
+        self.d.up()
+        wait_up(self.d)
+        watch = self.d.start("katana", "status", "--watch", name="watch")
+        eventually("it is shown again", lambda: watch.log().count("PROCESS") >= 2)
+        self.assertIn("claude-1  up", watch.log())
+        self.assertIn("no dead-man URL is set", watch.log())
+        self.d.set(TELEGRAM_ALERT_BOT_TOKEN=None, TELEGRAM_ALERT_CHAT_ID=None, SMTP_URL=None, SMTP_CA_FILE=None,
+                   ALERT_EMAIL_FROM=None, ALERT_EMAIL_TO=None)
+        self.d.katana.stop()
+        self.d.up()
+        eventually("nobody will be told", lambda: "nobody will be told" in watch.log())
+        watch.signal(signal.SIGINT)
+        watch.wait()
+
     def test_outside_katana_up_the_answer_is_what_to_type(self):
         self.d.serve()
         self.d.start("katana-watchdog", KATANA_EXPECT="gateway,claude:1,openai:1")
