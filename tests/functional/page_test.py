@@ -3,7 +3,10 @@
 import json
 import os
 import pathlib
+import shutil
 import signal
+import subprocess
+import unittest
 import urllib.error
 import urllib.request
 
@@ -209,6 +212,58 @@ class ReadOnly(PageCase):
         self.page.do("view", width=390, height=844)
         self.assertLessEqual(self.page.eval("document.documentElement.scrollWidth"), 390)
         self.nothing_odd()
+
+
+@unittest.skipUnless(os.geteuid() == 0 and shutil.which("ip"), "another host is a network namespace, which takes root and iproute2")
+class AnotherHost(Case):
+    """A stranger's machine on the same network: a network namespace and a pair of virtual cables."""
+
+    def setUp(self):
+        super().setUp()
+        self.name = f"katana{os.getpid()}"
+        self.addCleanup(subprocess.run, ["ip", "netns", "delete", self.name], check=False, stderr=subprocess.DEVNULL)
+        if subprocess.run(["ip", "netns", "add", self.name], check=False).returncode != 0:
+            self.skipTest("no network namespace can be made here")
+        self.ip("link", "add", f"k{os.getpid()}", "type", "veth", "peer", "name", "eth0", "netns", self.name)
+        self.ip("address", "add", "10.213.7.1/30", "dev", f"k{os.getpid()}")
+        self.ip("link", "set", f"k{os.getpid()}", "up")
+        self.ip("-n", self.name, "address", "add", "10.213.7.2/30", "dev", "eth0")
+        self.ip("-n", self.name, "link", "set", "eth0", "up")
+
+    @staticmethod
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+
+    def stranger(self, path, *options):
+        """(status, body) as that machine gets them; status 0 without an answer."""
+        port = self.d.watchdog_http.rsplit(":", 1)[1]
+        done = subprocess.run(["ip", "netns", "exec", self.name, "curl", "-s", "-m", "10", "-w", "\n%{http_code}", *options,
+                               f"http://10.213.7.1:{port}{path}"], capture_output=True, text=True, check=False)
+        body, _, status = done.stdout.rpartition("\n")
+        return int(status or 0), body
+
+    def test_by_default_nobody_gets_in(self):
+        self.d.up()
+        self.assertEqual(self.stranger("/")[0], 0)
+
+    def test_opened_to_all_it_only_shows_and_what_is_tried_is_logged(self):
+        port = self.d.watchdog_http.rsplit(":", 1)[1]
+        self.d.set(KATANA_WATCHDOG_HTTP=f"0.0.0.0:{port}", KATANA_WATCHDOG_TOKEN="tests-page-token-0123456789")
+        katana = self.d.up()
+        pids = wait_up(self.d)
+        self.assertIn("the status page is open to whoever reaches 0.0.0.0", katana.log())
+        self.assertEqual(self.stranger("/")[0], 200)
+        for path, body in (("/api/restart", {"instance": "gateway"}), ("/api/silence", {"what": "all", "for": "1h"})):
+            tried = ("-H", "Content-Type: application/json", "-d", json.dumps(body))
+            self.assertEqual(self.stranger(path, *tried)[0], 401)
+            self.assertEqual(self.stranger(path, *tried, "-H", "Authorization: Bearer a-wrong-token-of-theirs")[0], 401)
+            self.assertEqual(self.stranger(path, *tried, "-H", "Origin: http://evil.example.org", "-H",
+                                           "Authorization: Bearer tests-page-token-0123456789")[0], 403)
+        self.assertEqual(self.stranger("/", "-H", "Host: rebound.example.org")[0] // 100, 4)
+        self.assertEqual(wait_up(self.d), pids)
+        self.assertEqual(self.d.status()["silences"], [])
+        eventually("it is logged", lambda: "wrong token" in katana.log() and "10.213.7.2" in katana.log())
+        self.assertNotIn("a-wrong-token-of-theirs", katana.log())
 
 
 if __name__ == "__main__":
