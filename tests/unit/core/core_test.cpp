@@ -42,6 +42,16 @@ TEST(Secret, PrintsAsItsMask) {
   EXPECT_EQ(Secret("").masked(), "***");
 }
 
+TEST(Secret, IsMatchedByItselfAlone) {
+  const Secret secret("sixteen-or-more-characters");
+  EXPECT_TRUE(secret.matches("sixteen-or-more-characters"));
+  for (const char* wrong :
+       {"", "s", "sixteen-or-more-character", "sixteen-or-more-characterz", "Sixteen-or-more-characters",
+        "sixteen-or-more-characterssixteen-or-more-characters"})
+    EXPECT_FALSE(secret.matches(wrong)) << wrong;
+  EXPECT_FALSE(Secret().matches(""));
+}
+
 TEST(Secret, KnowsATokensShape) {
   EXPECT_TRUE(looks_like_bot_token("1234567890:ABCDEFGHIJKLMnopqrstuvwxyz123456789"));
   for (const char* bad : {"", ":", "123:", ":abcdefghijklmnopqrstuvwxyz", "12a4:ABCDEFGHIJKLMnopqrstuvwxyz",

@@ -101,7 +101,7 @@ TEST_F(Server, GivesTheHandlerAllOfARequest) {
     out.headers = {{"X-Answer", "42"}};
     out.body = std::string(r.method) + " " + std::string(r.path) + " q=" + std::string(r.query("q")) +
                " none=" + std::string(r.query("none")) + " h=" + std::string(r.header("X-TEST")) + " " +
-               std::string(r.body);
+               std::string(r.body) + " from " + r.peer;
     return out;
   });
   const auto result = ask("POST", "/a/b?q=1%202&x=", "the body", {"x-test: yes"});
@@ -109,7 +109,7 @@ TEST_F(Server, GivesTheHandlerAllOfARequest) {
   EXPECT_EQ(result->head.status, 201);
   EXPECT_EQ(result->head.find("content-type"), "application/json");
   EXPECT_EQ(result->head.find("x-answer"), "42");
-  EXPECT_EQ(result->body, "POST /a/b q=1 2 none= h=yes the body");
+  EXPECT_EQ(result->body, "POST /a/b q=1 2 none= h=yes the body from 127.0.0.1");
 }
 
 TEST_F(Server, HeadIsAnsweredLikeGetWithoutTheBody) {
