@@ -147,7 +147,7 @@ class Disk(Trial):
         self.assert_just()
         told(self.d, "RESOLVED", "gateway is unhealthy")
         self.assertEqual(self.d.health()[0], 200)
-        self.assertEqual(sum("CRITICAL" in t for t in in_chat(self.d)), 1, in_chat(self.d))
+        self.assertEqual(sum("CRITICAL gateway is unhealthy" in t for t in in_chat(self.d)), 1, in_chat(self.d))
         self.assert_store_settled()
 
     def test_full(self):

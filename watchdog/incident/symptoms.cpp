@@ -47,6 +47,12 @@ Report about(std::string_view kind, const bus::Heartbeat& beat, Severity severit
   return report;
 }
 
+/// Of a small disk so many bytes are much, and more than all of it may never be free: at most two and a half
+/// times the part counts.
+std::uint64_t small(std::uint64_t total_bytes, double part) {
+  return static_cast<std::uint64_t>(2.5 * part * static_cast<double>(total_bytes));
+}
+
 }  // namespace
 
 Symptoms::Symptoms(Book& book, const Roster& roster, std::string host, Now now, SymptomLimits limits)
@@ -246,7 +252,8 @@ void Symptoms::disk(const Report& about, std::uint64_t free_bytes, std::uint64_t
   const auto below = [&](double part, std::uint64_t bytes, bool already) {
     const double air = already ? limits_.disk_air : 1.0;
     return static_cast<double>(free_bytes) < part * air * static_cast<double>(total_bytes) ||
-           static_cast<double>(free_bytes) < air * static_cast<double>(bytes);
+           static_cast<double>(free_bytes) <
+               air * static_cast<double>(std::min(bytes, small(total_bytes, part)));
   };
   const bool worst = below(limits_.disk_critical, limits_.disk_bytes_critical, critical(about.key));
   if (!worst && !below(limits_.disk, limits_.disk_bytes, book_.is_open(about.key)))
