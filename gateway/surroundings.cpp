@@ -46,6 +46,7 @@ void Gateway::ask_backlog() {
 void Gateway::from_bus(const bus::PeerId& peer, bus::Message message) {
   if (!watchers_.take(peer, message, service_.clock().mono()))
     return dispatcher_->on_message(peer, std::move(message));
+  if (std::holds_alternative<bus::Beat>(message)) (void)bus_->send(peer, bus::Beat{});
   if (!std::holds_alternative<bus::Hello>(message)) return;
   kLog.info("A watchdog is here ({})", std::get<bus::Hello>(message).build);
   (void)bus_->send(peer, bus::Welcome{.gateway_id = service_.process_id()});
@@ -54,8 +55,6 @@ void Gateway::from_bus(const bus::PeerId& peer, bus::Message message) {
 void Gateway::look_for_watchdog() {
   const auto news = watchers_.tick(service_.clock().mono());
   counters_->watchdog.set(watchers_.present() ? 1 : 0);
-  for (const bus::PeerId& peer : watchers_.peers())
-    (void)bus_->send(peer, bus::Beat{});
   if (!news || draining_) return;
   if (news->gone) {
     kLog.error("Nobody watches: the watchdog {} {} ms ago", news->goodbye ? "left" : "was heard last",

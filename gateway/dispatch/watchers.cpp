@@ -58,12 +58,4 @@ std::optional<Watchers::News> Watchers::tick(Mono now) {
   return News{.gone = true, .lasted = lasted, .goodbye = goodbye_};
 }
 
-std::vector<bus::PeerId> Watchers::peers() const {
-  std::vector<bus::PeerId> out;
-  out.reserve(peers_.size());
-  for (const auto& [peer, watcher] : peers_)
-    out.push_back(peer);
-  return out;
-}
-
 }  // namespace katana::gateway

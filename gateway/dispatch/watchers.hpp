@@ -43,8 +43,6 @@ class Watchers {
   std::optional<News> tick(Mono now);
 
   [[nodiscard]] bool present() const { return !peers_.empty(); }
-  /// To whom beats go.
-  [[nodiscard]] std::vector<bus::PeerId> peers() const;
 
  private:
   struct Watcher {

@@ -16,12 +16,13 @@ namespace katana::watchdog {
 /// ports it sends through. Owned by the watchdog, which calls `beat` every kBeat; loop thread only.
 class BusPresence {
  public:
-  static constexpr Millis kBeat{500};
+  /// The gateway answers each. Half as often as a worker's: an idle machine's processor pays for every one.
+  static constexpr Millis kBeat{1'000};
   /// Silence of a gateway, and then a fresh connection.
   static constexpr Millis kGone{2'500};
   static constexpr Millis kWelcomeWithin{500};  ///< then Hello is said again
   /// A beat this late proves nothing: words of the gateway may wait to be read.
-  static constexpr Millis kLate{1'500};
+  static constexpr Millis kLate{2'000};
 
   /// `id`: fresh per process.
   BusPresence(std::string id, std::string build, Mono now)

@@ -67,7 +67,7 @@ TEST_F(WatchersTest, OneThatIsReplacedInTimeIsWorthNoWord) {
 TEST_F(WatchersTest, AFreshConnectionIsTheSameOne) {
   hello("p1", "w1");
   hello("p2", "w1");
-  EXPECT_EQ(watchers.peers(), std::vector<bus::PeerId>{"p2"});
+  EXPECT_TRUE(pass(Millis{60'000}, {"p2"}).empty());
 }
 
 TEST_F(WatchersTest, AGoodbyeIsWorthAWordAfterAMinute) {
@@ -103,7 +103,6 @@ TEST_F(WatchersTest, WhileOneOfTwoIsHereNobodyIsMissed) {
   hello("p1", "w1");
   hello("p2", "w2");
   EXPECT_TRUE(pass(Millis{60'000}, {"p2"}).empty());
-  EXPECT_EQ(watchers.peers().size(), 1u);
 }
 
 TEST_F(WatchersTest, ATickThatCameLateJudgesNobody) {

@@ -67,7 +67,7 @@ TEST_F(PresenceTest, SaysHelloUntilItIsWelcomeThenBeats) {
 TEST_F(PresenceTest, AGatewayThatFellSilentGetsAFreshConnection) {
   presence.on_connected(0, clock.mono());
   presence.on_message(0, bus::Welcome{.gateway_id = "g"}, clock.mono());
-  beat(4, false);
+  beat(2, false);
   EXPECT_EQ(wire.reconnects, 0);
   beat(1, false);
   EXPECT_EQ(wire.reconnects, 1);
