@@ -85,7 +85,10 @@ class Gateway {
   void from_bus(const bus::PeerId& peer, bus::Message message);
   void look_for_watchdog();
   void tell_admins(const std::string& text);
+  /// There while nobody watches and the admins were told so: since when, in Unix time.
   [[nodiscard]] std::string unwatched_path() const { return settings_.state_dir + "/unwatched"; }
+  /// There once a watchdog has said hello: from then on it is missed when it doesn't come.
+  [[nodiscard]] std::string watched_path() const { return settings_.state_dir + "/watched"; }
 
   // the operator
   void control(const control::Request& request, const control::ControlServer::Reply& reply);

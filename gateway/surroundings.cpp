@@ -27,6 +27,8 @@ void Gateway::watch_surroundings() {
     const auto ago = service_.clock().wall() - from_unix(since);
     watchers_.resume(service_.clock().mono() -
                      (since > 0 ? std::max(ago, Wall::duration::zero()) : Wall::duration::zero()));
+  } else if (std::ifstream(watched_path())) {
+    watchers_.expect(service_.clock().mono());
   }
   backlog_timer_ = service_.loop().every(kAskBacklogEvery, [this] { ask_backlog(); });
 }
@@ -49,6 +51,7 @@ void Gateway::from_bus(const bus::PeerId& peer, bus::Message message) {
   if (std::holds_alternative<bus::Beat>(message)) (void)bus_->send(peer, bus::Beat{});
   if (!std::holds_alternative<bus::Hello>(message)) return;
   kLog.info("A watchdog is here ({})", std::get<bus::Hello>(message).build);
+  if (!std::ifstream(watched_path())) std::ofstream(watched_path()).flush();
   (void)bus_->send(peer, bus::Welcome{.gateway_id = service_.process_id()});
 }
 

@@ -17,7 +17,7 @@ constexpr log::Room kLog{"watchdog"};
 
 }  // namespace
 
-Snapshot Watchdog::snapshot() const {
+Snapshot Watchdog::snapshot() {
   Snapshot s;
   s.now = now();
   s.host = host_;
@@ -27,6 +27,7 @@ Snapshot Watchdog::snapshot() const {
   s.expect = settings_.expect;
   s.last_words = &last_words_;
   s.history = &history_;
+  s.certificate = service_.http().earliest_certificate();
   s.lockable = !settings_.watchdog_token.empty();
   if (dead_man_) s.dead_man = dead_man_->status();
   for (const auto& d : deliveries_)
@@ -65,7 +66,7 @@ void Watchdog::answer(const control::Request& request, control::ControlServer::R
     return reply({healthy(s) ? 0 : 1, has("json") ? to_json(s) + "\n" : to_table(s, has("colour"))});
   if (request.verb == "incidents") return reply({0, incidents_table(s)});
   for (const char* verb : {"ack", "silence", "unsilence", "restart"})
-    if (request.verb == verb) return reply(on_duty(request));
+    if (request.verb == verb) return reply_when_kept(on_duty(request), std::move(reply));
   if (request.verb == "drill") return drill(request, std::move(reply));
   if (request.verb == "alert-test") return alert_test(std::move(reply));
   reply({1, "the watchdog doesn't know '" + request.verb + "'\n"});
@@ -85,6 +86,18 @@ control::Answer Watchdog::on_duty(const control::Request& request) {
     return length ? desk_->silence(words[0], *length, by) : fail(length.error());
   }();
   return outcome ? control::Answer{0, *outcome + "\n"} : control::Answer{1, outcome.error().detail + "\n"};
+}
+
+/// What was done is said once it would survive us: behind the book's writing, which waits in the same lines.
+void Watchdog::reply_when_kept(control::Answer answer, control::ControlServer::Reply reply) {
+  service_.loop().post([this, answer = std::move(answer), reply = std::move(reply)] {
+    disk_->run([] { return Result<void>{}; },
+               [this, answer, reply](const Result<void>&) mutable {
+                 if (not_kept_)
+                   answer.text += "It isn't on disk, and ends with the watchdog: " + not_kept_->detail + "\n";
+                 reply(answer);
+               });
+  });
 }
 
 /// `announce NAME`: says in every channel what is going to happen; `kill NAME`: has the parent do it.

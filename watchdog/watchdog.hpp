@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -78,10 +79,11 @@ class Watchdog {
 
   void answer(const control::Request& request, control::ControlServer::Reply reply);
   [[nodiscard]] control::Answer on_duty(const control::Request& request);
+  void reply_when_kept(control::Answer answer, control::ControlServer::Reply reply);
   void alert_test(control::ControlServer::Reply reply);
   void drill(const control::Request& request, control::ControlServer::Reply reply);
   void send_test(const std::string& title, const std::string& effect, control::ControlServer::Reply reply);
-  Snapshot snapshot() const;
+  Snapshot snapshot();
   void restore_history();
   void keep_history();
   [[nodiscard]] Now now() const;
@@ -97,6 +99,7 @@ class Watchdog {
   std::unique_ptr<Disk> disk_;
   std::vector<std::unique_ptr<Delivery>> deliveries_;
   std::unique_ptr<Roster> roster_;
+  loop::Timer limit_timer_;  ///< for a tick before the regular one
   std::unique_ptr<Exits> exits_;
   std::map<std::string, loop::Timer> vanishing_;  ///< by instance: the wait for a goodbye
   std::unique_ptr<Book> book_;
@@ -107,6 +110,7 @@ class Watchdog {
   std::unique_ptr<DeadMan> dead_man_;
   std::uint64_t kept_revision_ = 0;
   bool keeping_ = false;
+  std::optional<Error> not_kept_;  ///< why the book's last writing failed
 
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<ParentLink> parent_;

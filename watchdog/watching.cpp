@@ -78,6 +78,8 @@ void Watchdog::tick() {
     symptoms_->tick(now());
     book_->tick(now());
   }
+  const Millis wait = std::chrono::ceil<Millis>(roster_->due() - service_.clock().mono());
+  limit_timer_ = wait < Roster::kTick ? service_.loop().after(wait, [this] { tick(); }) : loop::Timer{};
   settle();
 }
 
@@ -112,7 +114,8 @@ void Watchdog::keep_book() {
     kept_revision_ = book_->revision();
     disk_->run([path = directory_ + "/incidents.json",
                 all = book_->dump(now())] { return write_durably(path, all); },
-               [](const Result<void>& r) {
+               [this](const Result<void>& r) {
+                 not_kept_ = r ? std::nullopt : std::optional(r.error());
                  if (!r) kLog.error("open incidents aren't kept: {}", r.error().detail);
                });
     site_->publish();

@@ -179,7 +179,15 @@ void Loop::stop() {
 
 namespace {
 
-Timer start_timer(detail::LoopState& loop, Millis first, Millis period, std::function<void()> fn) {
+constexpr auto kSharedPeriod = static_cast<std::uint64_t>(Loop::kShared.count());
+
+/// From now, by libuv's clock, to the next multiple of the period.
+std::uint64_t to_multiple(std::uint64_t now, std::uint64_t period) {
+  return period - now % period;
+}
+
+Timer start_timer(detail::LoopState& loop, std::uint64_t first, std::uint64_t period,
+                  std::function<void()> fn) {
   auto source = std::make_shared<detail::TimerSource>(loop, std::move(fn));
   uv_timer_init(&loop.uv, &source->uv);
   source->opened();
@@ -190,9 +198,12 @@ Timer start_timer(detail::LoopState& loop, Millis first, Millis period, std::fun
         auto& timer = detail::TimerSource::of(h);
         const auto keep = timer.self;
         timer.loop.woke();
+        const std::uint64_t repeat = uv_timer_get_repeat(h);
+        if (repeat >= kSharedPeriod)
+          uv_timer_start(h, h->timer_cb, to_multiple(uv_now(h->loop), repeat), repeat);
         timer.callback.call();
       },
-      detail::at_least(first), static_cast<std::uint64_t>(period.count()));
+      first, period);
   return Timer(std::move(source));
 }
 
@@ -205,12 +216,15 @@ Handle add_hook(detail::LoopState::Hooks& hooks, std::function<void()> fn) {
 }  // namespace
 
 Timer Loop::after(Millis delay, std::function<void()> fn) {
-  return start_timer(*state_, delay, Millis{0}, std::move(fn));
+  return start_timer(*state_, detail::at_least(delay), 0, std::move(fn));
 }
 
 Timer Loop::every(Millis period, std::function<void()> fn) {
-  const Millis whole = std::max(period, Millis{1});
-  return start_timer(*state_, whole, whole, std::move(fn));
+  const auto whole = static_cast<std::uint64_t>(std::max(period, Millis{1}).count());
+  if (whole < kSharedPeriod) return start_timer(*state_, whole + 1, whole, std::move(fn));
+  uv_update_time(&state_->uv);
+  const std::uint64_t next = to_multiple(uv_now(&state_->uv), whole);
+  return start_timer(*state_, 2 * next < whole ? next + whole : next, whole, std::move(fn));
 }
 
 Handle Loop::watch(int fd, Io interest, std::function<void(Ready)> fn) {

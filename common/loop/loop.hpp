@@ -91,7 +91,11 @@ class Loop {
   void stop();
 
   [[nodiscard]] Timer after(Millis delay, std::function<void()> fn);
+  /// From kShared up, at the multiples of `period` on the clock of the machine: what repeats in this process,
+  /// and in others beside it, then shares its wake-ups, which are what an idle machine pays for. The first
+  /// time after half a period at least; what comes late doesn't make the next one late.
   [[nodiscard]] Timer every(Millis period, std::function<void()> fn);
+  static constexpr Millis kShared{100};
   [[nodiscard]] Handle watch(int fd, Io interest, std::function<void(Ready)> fn);
   [[nodiscard]] Handle on_signal(int signo, std::function<void(int)> fn);
   /// Called in each turn just before the loop waits: where edge-triggered descriptors are drained.

@@ -27,6 +27,7 @@ void Watchers::left(Mono when, bool goodbye) {
   if (!peers_.empty() || absent_since_) return;
   absent_since_ = when;
   goodbye_ = goodbye;
+  patience_ = goodbye ? kGoodbyeFor : kGoneAfter;
 }
 
 std::optional<Watchers::News> Watchers::tick(Mono now) {
@@ -53,7 +54,7 @@ std::optional<Watchers::News> Watchers::tick(Mono now) {
     if (!std::exchange(told_, false)) return std::nullopt;
     return News{.gone = false, .lasted = lasted, .goodbye = goodbye_};
   }
-  if (told_ || lasted < (goodbye_ ? kGoodbyeFor : kGoneAfter)) return std::nullopt;
+  if (told_ || lasted < patience_) return std::nullopt;
   told_ = true;
   return News{.gone = true, .lasted = lasted, .goodbye = goodbye_};
 }

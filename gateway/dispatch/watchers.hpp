@@ -18,7 +18,7 @@ class Watchers {
  public:
   /// Silence after which one is gone.
   static constexpr Millis kGoneAfter{3'000};
-  /// One that said goodbye may stay away for so long.
+  /// One that said goodbye, or should come to a gateway that has just started, may stay away for so long.
   static constexpr Millis kGoodbyeFor{60'000};
   /// A tick this much later than the one before judges nobody: words may still wait in the socket.
   static constexpr Millis kLateTick{1'500};
@@ -35,6 +35,12 @@ class Watchers {
   void resume(Mono absent_since) {
     absent_since_ = absent_since;
     told_ = true;
+  }
+
+  /// An earlier process of ours knew one.
+  void expect(Mono now) {
+    absent_since_ = now;
+    patience_ = kGoodbyeFor;
   }
 
   /// True if the message came from a watchdog: then it is nobody else's business. `Hello` wants a `Welcome`.
@@ -55,6 +61,7 @@ class Watchers {
   Mono last_tick_;
   std::optional<Mono> absent_since_;  ///< unset: one is here, or none ever was
   bool goodbye_ = false;              ///< the last one's
+  Millis patience_{kGoneAfter};       ///< of that absence
   bool told_ = false;
 };
 

@@ -110,9 +110,10 @@ class Silences(unittest.TestCase):
         self.addCleanup(process.stop)
         eventually("Alertmanager is ready", lambda: http_get(f"http://{address}/-/ready")[0] == 200)
 
-        def told(*alerts):
-            """The names of those that would be told, of these `(name, deployment)`."""
-            body = [{"labels": {"alertname": name, "deployment": where, **labels_of(name)}} for name, where in alerts]
+        def told(*alerts, role="gateway"):
+            """The names of those that would be told, of these `(name, deployment)`; `role` is that of what is down."""
+            body = [{"labels": {"alertname": name, "deployment": where, **labels_of(name),
+                                **({"role": role} if name == "KatanaProcessDown" else {})}} for name, where in alerts]
             request = urllib.request.Request(f"http://{address}/api/v2/alerts", json.dumps(body).encode(),
                                              {"Content-Type": "application/json"})
             urllib.request.urlopen(request, timeout=LIMIT).close()
@@ -130,6 +131,10 @@ class Silences(unittest.TestCase):
         down = [("KatanaProcessDown", "b"), ("KatanaDeadLetters", "b")]
         self.assertEqual(told(*far, *down, ("KatanaQueueOld", "b"), ("KatanaNoAnswers", "b"), ("KatanaIncidentOpen", "b")),
                          {*far, *down})
+        worker = [("KatanaProcessDown", "d"), ("KatanaNoAnswers", "d")]
+        self.assertEqual(told(*far, *worker, role="claude"), {*far, *worker}, "another provider's askers may wait for another reason")
+        unheard = [("KatanaNobodyIsTold", "e"), ("KatanaIncidentOpen", "e"), ("KatanaProcessUnhealthy", "e")]
+        self.assertEqual(told(*far, *unheard), {*far, *unheard}, "then Prometheus is the one that tells")
         gone = [("KatanaWatchdogAbsent", "c")]
         self.assertEqual(told(*far, *gone, ("KatanaProcessDown", "c"), ("KatanaQueueOld", "c")), {*far, *gone})
 

@@ -70,6 +70,15 @@ class Watched(Case):
         self.assertEqual((self.count(GONE), self.count(BACK)), (1, 1))
         self.assertFalse((self.d.directory / "state" / "unwatched").exists())
 
+    def test_a_watchdog_that_died_with_its_gateway_and_stays_away_is_told(self):
+        gateway = self.d.serve("claude")
+        watchdog = self.watchdog("watchdog")
+        for process in (watchdog, gateway):
+            process.signal(signal.SIGKILL)
+            process.wait()
+        self.d.start("katana-gateway", name="gateway-2")
+        self.sandbox.wait_text(GONE, limit=60 + LIMIT)  # the gateway waits for a minute
+
     def test_a_frozen_watchdog_is_told_and_comes_back(self):
         self.d.serve("claude")
         watchdog = self.watchdog("watchdog")

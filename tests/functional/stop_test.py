@@ -11,6 +11,8 @@ import termios
 from harness import ALERT_TOKEN, BIN, LIMIT, USERS_TOKEN, Case, eventually, main
 from watching import in_chat, in_mail, kill, processes_of, replaced, told, wait_up
 
+EVERY_PROGRAM = ["katana", "katana-claude", "katana-gateway", "katana-openai", "katana-watchdog"]
+
 
 class Start(Case):
     def test_the_order_of_start_is_by_readiness(self):
@@ -43,6 +45,7 @@ class Reload(Case):
         katana = self.d.start("katana", "up", name="katana")
         eventually("the users' token is refused", lambda: self.d.health()[0] == 503 and "401" in self.d.health()[1]["reason"])
         eventually("the ops bot's too", lambda: any("telegram" in subject for subject in in_mail(self.d)))
+        eventually("all of them run", lambda: EVERY_PROGRAM == sorted(processes_of(self.d).values()))
         before = processes_of(self.d)
         users.write_text(USERS_TOKEN)
         ops.write_text(ALERT_TOKEN)

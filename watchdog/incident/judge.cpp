@@ -27,6 +27,7 @@ std::string host_key(const std::string& host) {
 std::string letters_key(const std::string& instance) {
   return "dead-letters:" + instance;
 }
+constexpr std::string_view kNamesake = "namesake:";
 std::string expect_key(const std::string& component) {
   return "expect:" + component;
 }
@@ -199,6 +200,34 @@ void Judge::calm_loops(Now now) {
   }
 }
 
+/// Two living processes by one name: the same unit started on two machines, or under two supervisors.
+void Judge::namesakes(Now now) {
+  if (!first_tick_) first_tick_ = now.mono;
+  const auto place = [this](const std::string& host, std::int64_t pid) {
+    return "pid " + std::to_string(pid) + (host == host_ ? "" : " on " + line_of(host));
+  };
+  for (const auto& [name, m] : roster_.members()) {
+    if (!m.namesake || !m.beat) continue;
+    Report report;
+    report.key = std::string(kNamesake) + name;
+    report.component = m.component;
+    report.where = name;
+    report.host = m.beat->host;
+    report.title = "two processes call themselves " + name + ": " + place(m.beat->host, m.pid) + " and " +
+                   place(m.namesake->host, m.namesake->pid) + "; end one, or give it its own KATANA_INSTANCE";
+    report.effect = "none; but of the second one nothing is watched";
+    book_.open(std::move(report), now);
+  }
+  if (now.mono - *first_tick_ < kSettle) return;
+  std::vector<std::string> over;
+  for (const auto& [key, incident] : book_.open_incidents()) {
+    const Member* m = key.starts_with(kNamesake) ? roster_.find(incident.report.where) : nullptr;
+    if (key.starts_with(kNamesake) && (!m || !m->namesake)) over.push_back(key);
+  }
+  for (const std::string& key : over)
+    book_.resolve(key, now);
+}
+
 void Judge::beat(const bus::Heartbeat& beat, Now now) {
   if (beat.state != bus::ServiceState::Ready) return;
   dead_letters(beat, now);
@@ -255,6 +284,7 @@ bool Judge::moot(const Report& report) const {
 void Judge::tick(const std::map<std::string, int>& lacking, Now now) {
   missing(lacking, now);
   calm_loops(now);
+  namesakes(now);
   std::vector<std::string> over;
   for (const auto& [key, incident] : book_.open_incidents())
     if (moot(incident.report)) over.push_back(key);

@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ class Judge {
   /// long.
   static constexpr std::size_t kLoopEnds = 5;
   static constexpr Seconds kLoopWindow{60};
+  /// After our own start nobody has been heard for long enough to say that a name has one bearer alone.
+  static constexpr Seconds kSettle{10};
 
   /// `host`: ours.
   Judge(Book& book, const Roster& roster, std::map<std::string, int> expect, std::string host)
@@ -55,6 +58,7 @@ class Judge {
   void host_gone(const Member& member, Now now);
   void missing(const std::map<std::string, int>& missing, Now now);
   void calm_loops(Now now);
+  void namesakes(Now now);
   [[nodiscard]] std::string cause_of(const Member* member) const;
   [[nodiscard]] bool wanted(const Change& change) const;
   [[nodiscard]] bool moot(const Report& report) const;
@@ -63,6 +67,7 @@ class Judge {
   const Roster& roster_;
   std::map<std::string, int> expect_;
   std::string host_;
+  std::optional<Mono> first_tick_;
   std::map<std::string, Mono> unhealthy_since_;
   std::map<std::string, std::deque<Mono>> ends_;  ///< of supervised processes, of late
 };

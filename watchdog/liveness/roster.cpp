@@ -45,7 +45,7 @@ std::string describe(const Ending& ending) {
 }
 
 Roster::Roster(Limits limits, std::function<Presence(const bus::Heartbeat&)> look, Mono now)
-    : limits_(limits), look_(std::move(look)), last_tick_(now) {}
+    : limits_(limits), look_(std::move(look)), due_(now + kTick) {}
 
 Member& Roster::member(const std::string& component, const std::string& instance, Mono now) {
   auto [it, fresh] = members_.try_emplace(instance);
@@ -75,7 +75,11 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
   const bool another = m.beat && m.beat->process_id != beat.process_id;
   // Overtaken on its way: old news, of itself or of the process that took its place.
   if (m.beat && !another && beat.seq < m.beat->seq) return out;
-  if (another && beat.process_id == m.before && between(m.took_place, now) < limits_.gone) return out;
+  if (another && beat.process_id == m.before && between(m.heard, now) < limits_.gone) {
+    // Beats that were under way come at once; whoever goes on is alive.
+    if (between(m.took_place, now) >= limits_.late) m.namesake = Namesake{beat.host, beat.pid, now};
+    return out;
+  }
   if (another) {
     m.before = m.beat->process_id;
     m.took_place = now;
@@ -180,10 +184,20 @@ void Roster::judge(Member& m, Mono now, Changes& out) {
   }
 }
 
+/// When its silence, should it last, comes to the next limit.
+Mono Roster::next_limit(const Member& m, Mono now) const {
+  Mono next = Mono::max();
+  if (!present(m.state)) return next;
+  for (const Millis limit :
+       {m.state == State::Starting ? limits_.start : limits_.late, limits_.local, limits_.gone})
+    if (m.heard + limit > now) next = std::min(next, m.heard + limit);
+  return next;
+}
+
 Roster::Changes Roster::tick(Mono now) {
   Changes out;
-  const Millis lag = between(last_tick_, now) - kTick;
-  last_tick_ = now;
+  const Millis lag = between(due_, now);
+  due_ = now + kTick;
   if (lag >= limits_.own_sleep) {
     // Beats may still wait to be read, and after a frozen machine thaws the others need a moment too:
     // everybody gets a fresh start.
@@ -193,11 +207,20 @@ Roster::Changes Roster::tick(Mono now) {
       since = now;
     return out;
   }
+  // While we were late nobody could be heard: that is no silence of theirs.
+  if (lag >= limits_.own_lag)
+    for (auto& [name, m] : members_)
+      m.heard = std::min(now, m.heard + lag);
   discarded_ = lag >= limits_.own_lag && !discarded_;
-  if (discarded_) return out;
+  if (discarded_) {
+    due_ = now + kAgain;
+    return out;
+  }
   for (auto it = members_.begin(); it != members_.end();) {
     Member& m = it->second;
     judge(m, now, out);
+    if (m.namesake && between(m.namesake->heard, now) >= limits_.gone) m.namesake.reset();
+    due_ = std::min(due_, next_limit(m, now));
     const bool stale = m.state == State::Down && !m.child && now - m.since >= limits_.forget;
     it = stale ? members_.erase(it) : std::next(it);
   }

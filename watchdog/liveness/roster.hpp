@@ -13,7 +13,8 @@
 
 namespace katana::watchdog {
 
-/// The waits behind the verdicts. Beats come every 500 ms, ticks every kTick.
+/// The waits behind the verdicts. Beats come every 500 ms, ticks every kTick or when somebody's silence comes
+/// to a limit.
 struct Limits {
   Millis late{1'250};  ///< two beats missed
   /// Of a process on this machine, which is certainly there or certainly gone: a stall of a second, a beat's
@@ -45,6 +46,13 @@ enum class Presence {
   Gone,
 };
 
+/// Another living process that calls itself by the same name. What it says counts for nothing else.
+struct Namesake {
+  std::string host;
+  std::int64_t pid = 0;
+  Mono heard{};
+};
+
 /// One process as the watchdog knows it.
 struct Member {
   std::string component;
@@ -57,6 +65,7 @@ struct Member {
   bool said_goodbye = false;  ///< Down in good order
   std::string before;         ///< process id of the one whose place it took
   Mono took_place{};
+  std::optional<Namesake> namesake;
   std::int64_t pid = 0;
   std::int64_t buried =
       0;  ///< a pid whose exit was reported: beats of it that were still under way don't count
@@ -83,7 +92,8 @@ class Roster {
  public:
   static constexpr std::size_t kMaxMembers = 1000;
   using Changes = std::vector<Change>;
-  static constexpr Millis kTick{200};
+  static constexpr Millis kTick{500};
+  static constexpr Millis kAgain{200};  ///< a tick whose verdicts were discarded is repeated after this
   /// `look` asks the kernel whether the process of a beat is there.
   Roster(Limits limits, std::function<Presence(const bus::Heartbeat&)> look, Mono now);
 
@@ -95,6 +105,8 @@ class Roster {
   /// Judges silence. Returns nothing when this tick itself came late: what was not heard may still wait to be
   /// read. But if every tick is late, every other one judges.
   Changes tick(Mono now);
+  /// When the next tick is to come, at the latest.
+  [[nodiscard]] Mono due() const { return due_; }
 
   /// Components that were short of `expect` for Limits::expected: name -> how many are missing.
   std::map<std::string, int> missing(const std::map<std::string, int>& expect, Mono now);
@@ -108,10 +120,11 @@ class Roster {
   void apply(Member& m, Event event, std::string why, Mono now, Changes& out);
   void judge(Member& m, Mono now, Changes& out);
   [[nodiscard]] bool stuck(const Member& m, Mono now) const;
+  [[nodiscard]] Mono next_limit(const Member& m, Mono now) const;
 
   Limits limits_;
   std::function<Presence(const bus::Heartbeat&)> look_;
-  Mono last_tick_;
+  Mono due_;
   bool discarded_ = false;  ///< the last tick's verdicts
   std::map<std::string, Member> members_;
   std::map<std::string, Mono> short_since_;

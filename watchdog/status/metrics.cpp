@@ -27,22 +27,28 @@ class Series {
   std::string name_;
 };
 
-/// It said goodbye, and enough of its kind are there without it: nothing is down.
-bool left_for_good(const Snapshot& s, const Member& m) {
-  if (m.state != State::Down || !m.said_goodbye) return false;
+/// Nobody waits for it: enough of its kind are there without it.
+bool not_missed(const Snapshot& s, const Member& m) {
+  if (m.state != State::Down) return false;
+  if (!m.said_goodbye && (m.child || s.expect.empty())) return false;
   const auto expected = s.expect.find(m.component);
   return expected == s.expect.end() || s.roster->count_present(m.component) >= expected->second;
+}
+
+/// `component` is whose series it is; whom it is about is another label.
+std::string of(const std::string& name, const Member& m) {
+  return "process=\"" + name + "\",role=\"" + m.component + "\"";
 }
 
 void processes(const Snapshot& s, std::string& out) {
   {
     Series up(out, "katana_up", "1 while the process takes part: starting, up, late or draining.", "gauge");
     for (const auto& [name, m] : s.roster->members())
-      if (!left_for_good(s, m)) up.add("process=\"" + name + "\"", present(m.state) ? 1 : 0);
+      if (!not_missed(s, m)) up.add(of(name, m), present(m.state) ? 1 : 0);
   }
   Series restarts(out, "katana_restarts_total", "Times a new process took a dead one's place.", "counter");
   for (const auto& [name, m] : s.roster->members())
-    restarts.add("process=\"" + name + "\"", m.restarts);
+    restarts.add(of(name, m), m.restarts);
 }
 
 /// What only a process knows of its surroundings, by its last heartbeat.
@@ -55,6 +61,9 @@ void surroundings(const Snapshot& s, std::string& out) {
       if (m.beat && !m.beat->certificate_endpoint.empty())
         expiry.add("process=\"" + name + "\",endpoint=\"" + m.beat->certificate_endpoint + "\"",
                    static_cast<double>(to_unix(m.beat->certificate_expires)));
+    if (s.certificate)
+      expiry.add("process=\"watchdog\",endpoint=\"" + s.certificate->endpoint + "\"",
+                 static_cast<double>(to_unix(s.certificate->expires)));
   }
   Series pending(out, "katana_telegram_pending_updates", "Updates that wait at Telegram, by its own count.",
                  "gauge");

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "common/net/certificates.hpp"
 #include "watchdog/channels/delivery.hpp"
 #include "watchdog/duty/dead_man.hpp"
 #include "watchdog/incident/book.hpp"
@@ -34,6 +35,8 @@ struct Snapshot {
   std::optional<DeadMan::Status> dead_man{};  ///< unset: no URL is
   const std::map<std::string, LastWords>* last_words = nullptr;
   const History* history = nullptr;
+  std::optional<net::Certificate>
+      certificate{};      ///< of those that the watchdog itself met, the first to expire
   bool lockable = false;  ///< a token is set: whoever has it can do more than look
 };
 

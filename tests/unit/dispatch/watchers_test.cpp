@@ -99,6 +99,22 @@ TEST_F(WatchersTest, WhatAnEarlierProcessToldIsNotToldAgainButItsEndIs) {
   EXPECT_EQ(news[0].lasted, Millis{210'500});
 }
 
+TEST_F(WatchersTest, WhomAnEarlierProcessKnewIsMissedAfterAMinute) {
+  watchers.expect(clock.mono());
+  EXPECT_TRUE(pass(Millis{59'000}).empty());
+  const auto news = pass(Millis{2'000});
+  ASSERT_EQ(news.size(), 1u);
+  EXPECT_TRUE(news[0].gone);
+  EXPECT_FALSE(news[0].goodbye);
+}
+
+TEST_F(WatchersTest, OneThatComesWithAGatewayIsWorthNoWord) {
+  watchers.expect(clock.mono());
+  pass(Millis{5'000});
+  hello("p1", "w1");
+  EXPECT_TRUE(pass(Millis{90'000}, {"p1"}).empty());
+}
+
 TEST_F(WatchersTest, WhileOneOfTwoIsHereNobodyIsMissed) {
   hello("p1", "w1");
   hello("p2", "w2");

@@ -86,6 +86,42 @@ TEST(Loop, EveryRepeatsUntilDroppedInItsOwnCallback) {
   EXPECT_EQ(token.use_count(), 1) << "and are then let go";
 }
 
+/// By whole milliseconds of the clock that the loop goes by.
+std::int64_t phase(Millis period) {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return std::chrono::floor<Millis>(now).count() % period.count();
+}
+
+TEST(Loop, LongPeriodsShareTheirTurns) {
+  Loop loop;
+  const auto began = std::chrono::steady_clock::now();
+  Millis first{};
+  int turns = 0, both = 0, fired = 0;
+  auto turn = loop.after_wait([&] { ++turns; });
+  int last = -1;
+  auto slow = loop.every(Millis{200}, [&] { last = turns; });
+  std::this_thread::sleep_for(Millis{30});  // whenever they were asked for
+  auto quick = loop.every(Millis{100}, [&] {
+    if (fired++ == 0) first = std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - began);
+    both += last == turns;
+  });
+  ASSERT_TRUE(drive(loop, [&] { return fired >= 8 && both >= 1; }));
+  EXPECT_GE(first.count(), 50) << "half a period at least";
+}
+
+TEST(Loop, ALateTimerIsInTimeAgain) {
+  Loop loop;
+  constexpr Millis kPeriod{100};
+  int fired = 0;
+  bool in_time = false;
+  auto tick = loop.every(kPeriod, [&] {
+    if (++fired == 1) std::this_thread::sleep_for(Millis{130});
+    // Whatever the machine does besides: one of the next comes near its hour again.
+    if (fired > 1 && phase(kPeriod) < 25) in_time = true;
+  });
+  EXPECT_TRUE(drive(loop, [&] { return in_time; }));
+}
+
 TEST(Loop, ATimerMayBeReplacedInItsOwnCallback) {
   Loop loop;
   std::string order;

@@ -83,8 +83,9 @@ class Day {
     for (auto& p : parties_) {
       if (p.dead || clock_.mono() < p.due) continue;
       const Mono at = p.due + delay();
-      // A repeating timer doesn't catch up: the next beat is half a second after this one.
-      p.due = at + Millis{500};
+      // A repeating timer keeps its hours: after a late beat the next one comes in time, if that isn't past.
+      while (p.due <= at)
+        p.due += Millis{500};
       bus::Heartbeat b;
       b.component = p.name.substr(0, p.name.find('-'));
       b.instance = p.name;
@@ -103,7 +104,7 @@ class Day {
       judge_.tick(roster_.missing(expect_, clock_.mono()), moment());
       symptoms_.tick(moment());
       book_.tick(moment());
-      held_ = clock_.mono() + Roster::kTick;
+      held_ = roster_.due();
       tick_ = held_ + delay();
     }
     if (clock_.mono() >= held_) return;  // our own loop doesn't turn

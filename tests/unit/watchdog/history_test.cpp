@@ -150,7 +150,7 @@ TEST_F(HistoryTest, ADayHasItsOwnPoints) {
 TEST_F(HistoryTest, BeatsAreALineOfLetters) {
   const auto quiet = [&](int ticks) {
     for (int i = 0; i < ticks; ++i) {
-      pass(Roster::kTick);
+      pass(Millis{200});
       roster.tick(clock.mono());
     }
   };

@@ -1,5 +1,7 @@
 #include "watchdog/incident/judge.hpp"
 
+#include <algorithm>
+
 #include <gtest/gtest.h>
 
 namespace katana::watchdog {
@@ -65,6 +67,29 @@ TEST_F(JudgeTest, AQuickRestartOfAChildIsToldAndResolved) {
   ASSERT_EQ(sent.size(), 2u);
   EXPECT_EQ(subject(sent[0]), "CRITICAL claude-1 is down: killed by signal 9 (KILL)");
   EXPECT_EQ(subject(sent[1]), "RESOLVED claude-1 is down: killed by signal 9 (KILL), lasted 320 ms");
+}
+
+TEST_F(JudgeTest, TwoProcessesByOneNameAreOneIncident) {
+  auto second = make("claude-1");
+  second.process_id = "b";
+  second.pid = 101;
+  second.host = "elsewhere";
+  auto first = make("claude-1");
+  first.host = "host";
+  hear(first);
+  sent.clear();
+  pass(Millis{30'000}, {make("gateway"), first, second});
+  std::vector<std::string> subjects;
+  for (const auto& n : sent)
+    subjects.push_back(subject(n));
+  const std::string told =
+      "two processes call themselves claude-1: pid 101 on elsewhere and pid 100; end one, or give it its own "
+      "KATANA_INSTANCE";
+  EXPECT_EQ(std::count(subjects.begin(), subjects.end(), "WARNING " + told), 1);
+  sent.clear();
+  pass(Millis{5'000}, {make("gateway"), second});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_NE(subject(sent[0]).find("RESOLVED two processes"), std::string::npos);
 }
 
 TEST_F(JudgeTest, AGoodbyeIsAnIncidentOnlyAfterAMinute) {

@@ -113,7 +113,9 @@ TEST_F(RosterTest, ABeatThatWasOvertakenIsOldNewsAndADoubledOneNone) {
   EXPECT_TRUE(roster.beat(ready, now).empty()) << "a late word of the one before";
   EXPECT_EQ(roster.find("claude-1")->restarts, 1);
   pass(Millis{3'000}, {successor});
-  EXPECT_FALSE(roster.beat(ready, now).empty()) << "no longer late: there are two of that name";
+  ready.seq = 4;
+  EXPECT_TRUE(roster.beat(ready, now).empty());
+  EXPECT_TRUE(roster.find("claude-1")->namesake) << "no longer late: there are two of that name";
 }
 
 TEST_F(RosterTest, SilenceOfAProcessThatIsThereIsHung) {
@@ -190,6 +192,29 @@ TEST_F(RosterTest, OurOwnSleepProvesNothing) {
   EXPECT_TRUE(pass(Millis{2'000}, {make("claude-1"), make("gateway")}).empty());
 }
 
+TEST_F(RosterTest, WhatWeWereLateForIsNoSilenceOfTheirs) {
+  pass(Millis{2'000}, {make("claude-1")});
+  const Mono heard = roster.find("claude-1")->heard;
+  now = roster.due() + Millis{900};  // less than a sleep
+  EXPECT_TRUE(roster.tick(now).empty());
+  EXPECT_EQ(roster.due(), now + Roster::kAgain);
+  EXPECT_EQ(roster.find("claude-1")->heard, heard + Millis{900});
+}
+
+TEST_F(RosterTest, TicksComeWhenASilenceComesToItsLimit) {
+  now = roster.due();
+  roster.tick(now);
+  EXPECT_EQ(roster.due(), now + Roster::kTick);
+  roster.beat(make("claude-1"), now + Millis{100});
+  const Mono heard = now + Millis{100};
+  std::vector<Millis> judged_after;
+  while (state("claude-1") != State::Down) {
+    now = roster.due();
+    if (!roster.tick(now).empty()) judged_after.push_back(std::chrono::duration_cast<Millis>(now - heard));
+  }
+  EXPECT_EQ(judged_after, (std::vector<Millis>{Limits{}.late, Limits{}.gone}));
+}
+
 TEST_F(RosterTest, AChildsExitIsKnownAtOnceAndItsLastBeatsDontRaiseIt) {
   roster.launched("claude", "claude-1", 100, now);
   EXPECT_EQ(state("claude-1"), State::Starting);
@@ -233,6 +258,35 @@ TEST_F(RosterTest, AProcessThatSomebodyElseRestartedIsNoticed) {
   EXPECT_EQ(changes[0].to, State::Down);
   EXPECT_EQ(changes[1].to, State::Up);
   EXPECT_EQ(roster.find("claude-1")->restarts, 1);
+}
+
+TEST_F(RosterTest, TwoThatLiveByOneNameAreNamesakesAndNoRestarts) {
+  auto second = make("claude-1");
+  second.process_id = "b";
+  second.pid = 101;
+  roster.beat(make("claude-1"), now);
+  roster.beat(second, now);  // the first is taken for its predecessor
+  pass(Millis{500}, {make("claude-1"), second});
+  EXPECT_FALSE(roster.find("claude-1")->namesake) << "its last beats may have been under way";
+  EXPECT_TRUE(pass(Millis{60'000}, {make("claude-1"), second}).empty()) << "neither is down";
+  const Member& m = *roster.find("claude-1");
+  ASSERT_TRUE(m.namesake);
+  EXPECT_EQ(m.namesake->pid, 100);
+  EXPECT_EQ(m.restarts, 1);
+  pass(Millis{3'000}, {second});
+  EXPECT_FALSE(m.namesake) << "it has ended";
+}
+
+TEST_F(RosterTest, ANamesakeStandsInWhenTheOneThatWasWatchedEnds) {
+  auto second = make("claude-1");
+  second.process_id = "b";
+  second.pid = 101;
+  roster.beat(make("claude-1"), now);
+  roster.beat(second, now);
+  pass(Millis{5'000}, {make("claude-1"), second});
+  pass(Millis{5'000}, {make("claude-1")});
+  EXPECT_EQ(state("claude-1"), State::Up);
+  EXPECT_EQ(roster.find("claude-1")->pid, 100);
 }
 
 TEST_F(RosterTest, AGoodbyeAndAReturnIsNoRestartThatWasNoticed) {

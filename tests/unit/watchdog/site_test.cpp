@@ -198,7 +198,7 @@ TEST_F(DutyTest, TheRunbookHasASectionForEveryKind) {
        {"process",          "setting", "health",      "expect",          "crash-loop", "host",
         "dead-letters",     "channel", "ops-chat",    "dead-man",        "watchdog",   "up",
         "telegram-backlog", "poll",    "oldest-wait", "provider-errors", "disk",       "certificate",
-        "clock-skew",       "storm",   "flapping"})
+        "clock-skew",       "storm",   "flapping",    "namesake"})
     EXPECT_NE(runbook.find(std::string("<section id=\"") + kind + "\""), std::string::npos) << kind;
 }
 

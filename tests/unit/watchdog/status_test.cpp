@@ -85,8 +85,10 @@ TEST_F(SiteTest, ShowsThePageTheStateAndTheMetrics) {
   const auto metrics = get("/metrics").body;
   EXPECT_NE(metrics.find("katana_x_total{component=\"claude\",instance=\"claude-1\"} 1\n"),
             std::string::npos);
-  EXPECT_NE(metrics.find("katana_up{component=\"watchdog\",instance=\"watchdog\",process=\"claude-1\"} 1"),
-            std::string::npos);
+  EXPECT_NE(
+      metrics.find(
+          "katana_up{component=\"watchdog\",instance=\"watchdog\",process=\"claude-1\",role=\"claude\"} 1"),
+      std::string::npos);
   EXPECT_EQ(get("/nothing").status, 404);
 }
 
@@ -103,7 +105,31 @@ TEST_F(SiteTest, ADeadProcesssFiguresAreLeftOut) {
   EXPECT_EQ(own_metrics(s).find("katana_up{"), std::string::npos)
       << "nobody expects it: it isn't down, it left";
   s.expect["claude"] = 1;
-  EXPECT_NE(own_metrics(s).find("katana_up{process=\"claude-1\"} 0\n"), std::string::npos);
+  EXPECT_NE(own_metrics(s).find("katana_up{process=\"claude-1\",role=\"claude\"} 0\n"), std::string::npos);
+}
+
+TEST_F(SiteTest, OneThatNobodyMissesIsNotDown) {
+  bus::Heartbeat other;
+  other.component = "claude";
+  other.instance = "claude-2";
+  other.process_id = "q";
+  other.host = "elsewhere";
+  other.state = bus::ServiceState::Ready;
+  roster.beat(other, clock.mono());
+  other.instance = "claude-3";
+  roster.beat(other, clock.mono());
+  for (Millis t{0}; t < Millis{3'000}; t += Millis{200}) {
+    clock.advance(Millis{200});
+    other.instance = "claude-2";
+    roster.beat(other, clock.mono());
+    roster.tick(clock.mono());
+  }
+  ASSERT_EQ(roster.find("claude-3")->state, State::Down);
+  Snapshot s = snapshot();
+  s.expect["claude"] = 1;
+  EXPECT_EQ(own_metrics(s).find("katana_up{process=\"claude-3\",role=\"claude\"} 0"), std::string::npos);
+  s.expect["claude"] = 3;
+  EXPECT_NE(own_metrics(s).find("katana_up{process=\"claude-3\",role=\"claude\"} 0"), std::string::npos);
 }
 
 TEST_F(SiteTest, MetricsTellIncidentsBySeverityAndChannelsByName) {
