@@ -50,9 +50,11 @@ void Watchdog::restore_history() {
 
 /// The text is made from a copy where it is written: with many processes it takes a while.
 void Watchdog::keep_history() {
+  if (std::exchange(keeping_history_, true)) return;  // the disk is slow: one copy that waits is enough
   disk_->run(
       [path = directory_ + "/history.json", copy = history_] { return write_durably(path, copy.dump()); },
-      [](const Result<void>& r) {
+      [this](const Result<void>& r) {
+        keeping_history_ = false;
         if (!r) kLog.warn("the page's histories aren't kept: {}", r.error().detail);
       });
 }

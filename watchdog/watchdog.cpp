@@ -1,11 +1,10 @@
 #include "watchdog/watchdog.hpp"
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <filesystem>
+#include <set>
 
-#include <signal.h>
 #include <unistd.h>
 
 #include "common/core/id.hpp"
@@ -92,10 +91,7 @@ Now Watchdog::now() const {
 // ---- start and stop ----
 
 Result<void> Watchdog::start() {
-  const auto look = [this](const bus::Heartbeat& b) {
-    if (b.host != host_ || b.pid <= 0) return Presence::Unknown;
-    return kill(static_cast<pid_t>(b.pid), 0) == 0 || errno == EPERM ? Presence::There : Presence::Gone;
-  };
+  const auto look = [this](const bus::Heartbeat& b) { return exits_->presence(b.instance, b.pid); };
   settings_.expect.erase("watchdog");  // whoever reads this is here
   roster_ = std::make_unique<Roster>(Limits{}, look, service_.clock().mono());
   exits_ = std::make_unique<Exits>(
@@ -130,7 +126,10 @@ Result<void> Watchdog::start() {
     history_.tick(*roster_, now());
     site_->publish();
   }));
-  timers_.push_back(loop.every(kKeepHistory, [this] { keep_history(); }));
+  timers_.push_back(loop.every(kKeepHistory, [this] {
+    keep_history();
+    exits_->sweep([this](const std::string& instance) { return roster_->find(instance) != nullptr; });
+  }));
   if (supervise_) {
     supervisor_ = std::make_unique<Supervisor>([] { return random_u64(); });
     parent_ = std::make_unique<ParentLink>(
@@ -144,14 +143,22 @@ Result<void> Watchdog::start() {
     d->start();
   if (ops_chat_) ops_chat_->start();
   service_.ready();
+  settle();
   return {};
+}
+
+std::vector<std::unique_ptr<Channel>> Watchdog::open() {
+  return open_channels(service_.loop(), service_.http(), service_.http(), settings_,
+                       [this](std::int64_t chat) {
+                         if (ops_chat_) ops_chat_->moved(chat);
+                       });
 }
 
 Result<void> Watchdog::open_deliveries() {
   std::error_code error;
   std::filesystem::create_directories(directory_, error);
   if (error) return fail(Code::Internal, "making " + directory_ + ": " + error.message());
-  for (auto& channel : open_channels(service_.loop(), service_.http(), service_.http(), settings_)) {
+  for (auto& channel : open()) {
     const std::string name = channel->name();
     Delivery::Events events{[this, name](const Error& e) {
                               judge_->channel_failed(name, e, now());
@@ -212,7 +219,7 @@ void Watchdog::resume_channels() {
   for (const auto& [key, incident] : book_->open_incidents()) {
     const Report& report = incident.report;
     kLog.info("still open from the last run: {}", report.title);
-    if (report.component != "channel") continue;
+    if (report.component != "channel" || key == Judge::kOpsChat) continue;
     const auto it = std::find_if(deliveries_.begin(), deliveries_.end(),
                                  [&report](const auto& d) { return d->name() == report.where; });
     if (it != deliveries_.end())
@@ -230,13 +237,21 @@ std::unique_ptr<telegram::BotApi> Watchdog::alert_bot() {
                                            settings_.telegram.proxy});
 }
 
+std::int64_t Watchdog::ops_chat_id() const {
+  const std::string& id = settings_.alerts.telegram_chat;
+  std::int64_t chat = 0;
+  std::from_chars(id.data(), id.data() + id.size(), chat);
+  return chat;
+}
+
 Result<void> Watchdog::open_ops_chat() {
   const config::Alerts& a = settings_.alerts;
-  if (a.telegram_token.empty()) return {};
-  std::int64_t chat = 0;
-  std::from_chars(a.telegram_chat.data(), a.telegram_chat.data() + a.telegram_chat.size(), chat);
+  if (a.telegram_token.empty()) {
+    judge_->ops_chat_works(now());  // it is no longer set
+    return {};
+  }
   ops_chat_ = std::make_unique<OpsChat>(
-      service_.loop(), service_.clock(), alert_bot(), chat, a.ops_users, *desk_,
+      service_.loop(), service_.clock(), alert_bot(), ops_chat_id(), a.ops_users, *desk_,
       OpsChat::Events{[this] { return to_lines(snapshot()); }, [this] { return incident_lines(snapshot()); },
                       [this](const Error& e) {
                         judge_->ops_chat_failed(e, now());
@@ -246,22 +261,24 @@ Result<void> Watchdog::open_ops_chat() {
                         judge_->ops_chat_works(now());
                         settle();
                       }});
+  if (book_->is_open(Judge::kOpsChat)) ops_chat_->resume_failing();
   return {};
 }
 
 Result<void> Watchdog::open_dead_man() {
-  if (settings_.alerts.deadman_url.empty()) return {};
-  DeadMan::Chain chain{[this](const std::string& id) {
-                         bus::Heartbeat beat;
-                         beat.component = beat.instance = kSelfCheck;
-                         beat.process_id = id;
-                         beat.host = host_;
-                         if (own_beats_) own_beats_->publish(beat);
-                       },
-                       [this](const Notice& n, std::function<void(Result<void>)> then) {
-                         spool_of_a_check(n, std::move(then));
-                       },
-                       [this](std::function<void(Result<void>)> then) { any_channel(std::move(then)); }};
+  if (settings_.alerts.deadman_url.empty()) {
+    judge_->dead_man_works(now());  // it is no longer set
+    return {};
+  }
+  DeadMan::Chain chain{
+      [this](const std::string& id) {
+        bus::Heartbeat beat;
+        beat.component = beat.instance = kSelfCheck;
+        beat.process_id = id;
+        beat.host = host_;
+        if (own_beats_) own_beats_->publish(beat);
+      },
+      [this](const Notice& n, std::function<void(Result<void>)> then) { any_channel(n, std::move(then)); }};
   dead_man_ = std::make_unique<DeadMan>(service_.loop(), service_.clock(), service_.http(),
                                         settings_.alerts.deadman_url, std::move(chain),
                                         DeadMan::Events{[this](const Error& e) {
@@ -272,6 +289,7 @@ Result<void> Watchdog::open_dead_man() {
                                                           judge_->dead_man_works(now());
                                                           settle();
                                                         }});
+  if (book_->is_open(Judge::kDeadMan)) dead_man_->resume_failing();
   // What is published before our own socket listens would be lost.
   auto connected = service_.bus().connect_heartbeats(settings_.watch, [this, begun = false]() mutable {
     if (!std::exchange(begun, true)) dead_man_->start();
@@ -281,30 +299,17 @@ Result<void> Watchdog::open_dead_man() {
   return {};
 }
 
-/// Where notices are kept, on the thread that keeps them.
-void Watchdog::spool_of_a_check(const Notice& notice, std::function<void(Result<void>)> then) {
-  const std::string path = directory_ + "/spool/self-check.json";
-  disk_->run(
-      [path, json = to_spool(notice), id = notice.id]() -> Result<void> {
-        if (auto written = write_durably(path, json); !written) return written;
-        const auto back =
-            read_whole(path, kMaxIncidentFile).and_then([](const std::string& s) { return parse_notice(s); });
-        if (!back) return fail(back.error());
-        if (back->id != id) return fail(Code::Internal, path + " holds another notice than was written");
-        return remove_durably(path);
-      },
-      std::move(then));
-}
-
 /// Asks one after the other until one would take a notice.
-void Watchdog::any_channel(std::function<void(Result<void>)> then) {
+void Watchdog::any_channel(const Notice& notice, std::function<void(Result<void>)> then) {
   struct Round {
+    Notice notice;
     std::size_t next = 0;
     std::string refusals;
     std::function<void(Result<void>)> then;
     std::function<void()> ask;
   };
   auto round = std::make_shared<Round>();
+  round->notice = notice;
   round->then = std::move(then);
   round->ask = [this, weak = std::weak_ptr<Round>(round)] {
     const auto held = weak.lock();
@@ -313,7 +318,7 @@ void Watchdog::any_channel(std::function<void(Result<void>)> then) {
       return held->then(
           fail(Code::Internal, held->refusals.empty() ? "no alert channel is set" : held->refusals));
     Delivery& delivery = *deliveries_[held->next++];
-    delivery.probe([held, name = delivery.name()](const Result<void>& outcome) {
+    delivery.check(held->notice, [held, name = delivery.name()](const Result<void>& outcome) {
       if (outcome) return held->then({});
       held->refusals += (held->refusals.empty() ? "" : "; ") + name + ": " + outcome.error().detail;
       held->ask();
@@ -340,19 +345,36 @@ Result<void> Watchdog::open_doors() {
   return {};
 }
 
-/// Tokens and passwords may have changed in their files: every channel is made anew.
+/// Tokens and passwords may have changed in their files: every channel is made anew. Which channels there are
+/// is settled at the start.
 void Watchdog::reload() {
   const auto fresh = service::settings_again(config::Program::Watchdog, line_);
   if (!fresh) return;
   settings_.alerts = fresh->alerts;
-  for (auto& channel : open_channels(service_.loop(), service_.http(), service_.http(), settings_)) {
+  std::set<std::string> stale;
+  for (const auto& d : deliveries_)
+    stale.insert(d->name());
+  std::size_t anew = 0;
+  for (auto& channel : open()) {
     const auto it = std::find_if(deliveries_.begin(), deliveries_.end(),
                                  [&](const auto& d) { return d->name() == channel->name(); });
-    if (it != deliveries_.end()) (*it)->replace(std::move(channel));
+    stale.erase(channel->name());
+    if (it == deliveries_.end()) {
+      kLog.warn("{} is set now: it takes part when the watchdog has been restarted", channel->name());
+      continue;
+    }
+    (*it)->replace(std::move(channel));
+    ++anew;
   }
-  if (dead_man_ && !settings_.alerts.deadman_url.empty()) dead_man_->replace(settings_.alerts.deadman_url);
-  if (ops_chat_) ops_chat_->replace(alert_bot(), settings_.alerts.ops_users);
-  kLog.info("{} alert channels opened anew", deliveries_.size());
+  for (const auto& name : stale)
+    kLog.warn("{} is no longer set: it goes on until the watchdog has been restarted", name);
+  if (dead_man_ && settings_.alerts.deadman_url.empty())
+    kLog.warn("ALERT_DEADMAN_URL is no longer set: it is asked until the watchdog has been restarted");
+  else if (dead_man_)
+    dead_man_->replace(settings_.alerts.deadman_url);
+  if (ops_chat_ && !settings_.alerts.telegram_token.empty())
+    ops_chat_->replace(alert_bot(), ops_chat_id(), settings_.alerts.ops_users);
+  kLog.info("{} alert channels opened anew", anew);
 }
 
 /// What waits in the spools stays there for the next start; what is being sent gets a moment.

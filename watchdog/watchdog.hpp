@@ -48,18 +48,19 @@ class Watchdog {
   service::Hooks hooks();
   void report(bus::Heartbeat& beat);
   Result<void> start();
+  [[nodiscard]] std::vector<std::unique_ptr<Channel>> open();
   Result<void> open_deliveries();
   Result<void> open_doors();
   Result<void> open_dead_man();
   void open_surroundings();
   void look_at_surroundings();
-  void spool_of_a_check(const Notice& notice, std::function<void(Result<void>)> then);
-  void any_channel(std::function<void(Result<void>)> then);
+  void any_channel(const Notice& notice, std::function<void(Result<void>)> then);
   void restore_incidents();
   void recover_notices();
   void resume_channels();
   Result<void> open_ops_chat();
   [[nodiscard]] std::unique_ptr<telegram::BotApi> alert_bot();
+  [[nodiscard]] std::int64_t ops_chat_id() const;
   void drain();
   void reload();
 
@@ -69,6 +70,7 @@ class Watchdog {
   void vanished(const std::string& instance, std::int64_t pid);
   void settle();
   void keep_book();
+  void book_kept(const Result<void>& outcome, std::vector<Kept> ends);
   void notify(const Notice& notice);
   Result<std::string> restart(const std::string& instance);
 
@@ -111,6 +113,8 @@ class Watchdog {
   std::uint64_t kept_revision_ = 0;
   bool keeping_ = false;
   std::optional<Error> not_kept_;  ///< why the book's last writing failed
+  loop::Timer keep_again_;
+  std::vector<Kept> heard_ends_;  ///< of children, which aren't on disk yet
 
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<ParentLink> parent_;
@@ -125,6 +129,7 @@ class Watchdog {
   std::shared_ptr<void> heartbeats_;
   std::unique_ptr<bus::HeartbeatSink> own_beats_;  ///< the dead-man switch's way in
   History history_;
+  bool keeping_history_ = false;
   std::unique_ptr<Site> site_;
   std::unique_ptr<control::ControlServer> control_;
   std::vector<loop::Timer> timers_;

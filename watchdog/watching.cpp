@@ -15,6 +15,7 @@ namespace {
 constexpr Millis kOrphanLimit{25'000};  // the drain of a process (20 s), and its last words
 
 constexpr Millis kLastBeat{250};
+constexpr Millis kKeepAgain{5'000};
 
 constexpr log::Room kLog{"watchdog"};
 
@@ -66,6 +67,7 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
 /// Its goodbye, if there was one, may still be on its way here.
 void Watchdog::vanished(const std::string& instance, std::int64_t pid) {
   vanishing_[instance] = service_.loop().after(kLastBeat, [this, instance, pid] {
+    const auto timer = vanishing_.extract(instance);
     apply(roster_->vanished(instance, pid, service_.clock().mono()));
     settle();
   });
@@ -107,18 +109,34 @@ void Watchdog::settle() {
 /// What happens in one turn of the loop is written once. The order matters: behind the spools' files of this
 /// turn, and before any of those can be sent and removed (see recover_notices).
 void Watchdog::keep_book() {
-  if (keeping_ || book_->revision() == kept_revision_) return;
+  if (keeping_ || keep_again_ || (book_->revision() == kept_revision_ && heard_ends_.empty())) return;
   keeping_ = true;
   service_.loop().post([this] {
     keeping_ = false;
     kept_revision_ = book_->revision();
     disk_->run([path = directory_ + "/incidents.json",
                 all = book_->dump(now())] { return write_durably(path, all); },
-               [this](const Result<void>& r) {
-                 not_kept_ = r ? std::nullopt : std::optional(r.error());
-                 if (!r) kLog.error("open incidents aren't kept: {}", r.error().detail);
+               [this, ends = std::exchange(heard_ends_, {})](const Result<void>& r) mutable {
+                 book_kept(r, std::move(ends));
                });
     site_->publish();
+  });
+}
+
+/// What isn't on disk ends with us: it is tried again until it is.
+void Watchdog::book_kept(const Result<void>& outcome, std::vector<Kept> ends) {
+  not_kept_ = outcome ? std::nullopt : std::optional(outcome.error());
+  if (outcome) {
+    for (const auto& end : ends)
+      parent_->send(end);
+    return;
+  }
+  kLog.error("open incidents aren't kept: {}", outcome.error().detail);
+  heard_ends_.insert(heard_ends_.end(), ends.begin(), ends.end());
+  kept_revision_ = ~std::uint64_t{0};
+  keep_again_ = service_.loop().after(kKeepAgain, [this] {
+    keep_again_.reset();
+    keep_book();
   });
 }
 
@@ -161,6 +179,7 @@ void Watchdog::from_parent(FromParent message) {
 void Watchdog::child_exited(const Exited& exited) {
   if (!supervisor_->plans(exited.name)) return;
   const Mono mono = service_.clock().mono();
+  heard_ends_.push_back({exited.name, exited.pid});
   children_.erase(exited.name);
   LastWords& words = last_words_[exited.name];
   if (words.whole) words.lines.clear();  // it said nothing

@@ -11,7 +11,7 @@ namespace katana::net {
 
 /// What a server showed for itself when we last connected to it anew.
 struct Certificate {
-  std::string endpoint;  ///< `https://host:port`
+  std::string endpoint;  ///< `https://host:port`, or a mail server's
   Wall expires{};
 };
 

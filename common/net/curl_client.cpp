@@ -6,7 +6,7 @@
 namespace katana::net {
 
 struct CurlClient::Impl {
-  explicit Impl(loop::Loop& loop) : engine(loop), mails(loop) {}
+  explicit Impl(loop::Loop& loop) : engine(loop), mails(loop, certificates) {}
   Certificates certificates;
   EasyPool pool;  // outlives the engine, which gives it the handles of what still runs
   CurlEngine engine;

@@ -113,4 +113,9 @@ bool curl_error_is_about_tls(CURLcode code);
 /// What went wrong, in our codes. Reads the transfer's figures from `easy`. `because` may be empty.
 Error curl_error(CURL* easy, CURLcode code, std::string_view origin, std::string_view because);
 
+/// Until when the certificate holds that the server showed to a transfer that has ended with that code. A
+/// fresh connection alone tells, and only if CURLOPT_CERTINFO was set; only the server's own counts: chains
+/// may carry an expired cross-signature that nobody needs.
+std::optional<Wall> certificate_expiry(CURL* easy, CURLcode code);
+
 }  // namespace katana::net

@@ -279,29 +279,10 @@ void HttpTransfer::watch_for_silence(Millis wait) {
 
 // ---- ending ----
 
-/// A fresh connection tells until when its server's certificate holds; a used one says nothing. Only the
-/// server's own counts: chains may carry an expired cross-signature that nobody needs.
 void HttpTransfer::look_at_certificate(CURLcode code) {
   if (!begins_with(request_.url, "https://")) return;
-  constexpr long kExpired = 10;  // X509_V_ERR_CERT_HAS_EXPIRED of OpenSSL, by which curl was refused
-  long verdict = 0;
-  if (code == CURLE_PEER_FAILED_VERIFICATION &&
-      curl_easy_getinfo(easy_, CURLINFO_SSL_VERIFYRESULT, &verdict) == CURLE_OK && verdict == kExpired) {
-    // Since when isn't told.
-    shared_.certificates.saw(origin_of(request_.url), std::chrono::system_clock::now(), MonoClock::now());
-    return;
-  }
-  curl_certinfo* info = nullptr;
-  if (curl_easy_getinfo(easy_, CURLINFO_CERTINFO, &info) != CURLE_OK || info == nullptr ||
-      info->num_of_certs < 1)
-    return;
-  constexpr std::string_view kExpires = "Expire date:";
-  for (const curl_slist* line = info->certinfo[0]; line != nullptr; line = line->next) {
-    if (!begins_with(line->data, kExpires)) continue;
-    const std::time_t expires = curl_getdate(line->data + kExpires.size(), nullptr);
-    if (expires > 0) shared_.certificates.saw(origin_of(request_.url), from_unix(expires), MonoClock::now());
-    return;
-  }
+  if (const auto expires = certificate_expiry(easy_, code))
+    shared_.certificates.saw(origin_of(request_.url), *expires, MonoClock::now());
 }
 
 Error HttpTransfer::why(CURLcode code) {

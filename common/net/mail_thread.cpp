@@ -56,6 +56,11 @@ std::optional<Error> check(const Mail& mail) {
   return error;
 }
 
+struct Outcome {
+  Result<std::string> said;
+  std::optional<Wall> certificate{};  ///< until when the server's holds, if it showed one
+};
+
 /// One talk with a mail server, from connection to goodbye. Lives on the mail thread.
 class Session {
  public:
@@ -67,11 +72,11 @@ class Session {
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
-  Result<std::string> run() {
+  Outcome run() {
     set_up();
     const CURLcode code = curl_easy_perform(easy_);
-    if (code != CURLE_OK) return fail(why(code));
-    return verdict_;
+    return {code == CURLE_OK ? Result<std::string>(verdict_) : fail(why(code)),
+            certificate_expiry(easy_, code)};
   }
 
  private:
@@ -95,6 +100,7 @@ void Session::set_up() {
   set_common_options(easy_);
   curl_easy_setopt(easy_, CURLOPT_ERRORBUFFER, why_.data());
   curl_easy_setopt(easy_, CURLOPT_PROTOCOLS_STR, "smtp,smtps");
+  curl_easy_setopt(easy_, CURLOPT_CERTINFO, 1L);
   curl_easy_setopt(easy_, CURLOPT_URL, mail_.url.c_str());
   // Never in the clear, unless the check above has let it pass.
   curl_easy_setopt(easy_, CURLOPT_USE_SSL, mail_.allow_plain ? CURLUSESSL_TRY : CURLUSESSL_ALL);
@@ -241,8 +247,12 @@ void MailThread::work() {
     waiting_.pop_front();
     guard.unlock();
     if (job->cancelled) continue;
-    loop_.post([job, result = Session(job->mail, job->cancelled).run()]() mutable {
-      job->finish(std::move(result));
+    loop_.post([job, &certificates = certificates_,
+                outcome = Session(job->mail, job->cancelled).run()]() mutable {
+      if (job->over) return;  // and perhaps we are, too
+      if (outcome.certificate)
+        certificates.saw(origin_of(job->mail.url), *outcome.certificate, std::chrono::steady_clock::now());
+      job->finish(std::move(outcome.said));
     });
   }
 }

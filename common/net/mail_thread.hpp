@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/loop/loop.hpp"
+#include "common/net/certificates.hpp"
 #include "common/net/smtp.hpp"
 
 /// Private to this room.
@@ -23,7 +24,8 @@ struct MailJob;
 /// Owned by CurlClient; loop thread only.
 class MailThread {
  public:
-  explicit MailThread(loop::Loop& loop) : loop_(loop) {}
+  /// `certificates`: those of the mail servers go there.
+  MailThread(loop::Loop& loop, Certificates& certificates) : loop_(loop), certificates_(certificates) {}
   ~MailThread();
   MailThread(const MailThread&) = delete;
   MailThread& operator=(const MailThread&) = delete;
@@ -33,6 +35,7 @@ class MailThread {
   void work();
 
   loop::Loop& loop_;
+  Certificates& certificates_;
   std::vector<std::weak_ptr<MailJob>> sent_;  ///< loop thread
   /// Guards `waiting_` and `ended_`, between the loop, which adds, and the thread, which takes. Held for a
   /// push or pop.

@@ -57,6 +57,9 @@ Result<void> Delivery::load() {
       continue;
     }
     item.notice = std::move(*notice);
+    // The clock of the wall may have been set since; what seems to come from the future is new.
+    const auto age = std::max(clock_.wall() - item.notice.at, Wall::duration::zero());
+    item.since = clock_.mono() - std::chrono::duration_cast<Mono::duration>(age);
     item.stored = true;
     next_number_ = std::max(next_number_, item.number + 1);
     waiting_.push_back(std::move(item));
@@ -104,18 +107,30 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
     if (then) then(fail(Code::Overloaded, "too many notices wait"));
     return;
   }
-  Item fresh{next_number_++, notice, false, std::move(then)};
+  Item fresh{next_number_++, notice, clock_.mono(), false, std::move(then)};
   const std::uint64_t number = fresh.number;
   const std::string path = path_of(fresh);
   queue(std::move(fresh));
   disk_.run([path, json = to_spool(notice)] { return write_durably(path, json); },
-            [this, number](const Result<void>& stored) {
+            [this, number](const Result<void>& written) {
               // A full disk must not keep anybody from being told: it is sent from memory then.
-              if (!stored) kLog.error("{}: {}; sending without the spool", name(), stored.error().detail);
-              for (auto& item : waiting_)
-                if (item.number == number) item.stored = true;
-              pump();
+              if (!written) kLog.error("{}: {}; sending without the spool", name(), written.error().detail);
+              stored(number);
             });
+  if (!unstored_)
+    unstored_ = loop_.after(kStoredWithin, [this] {
+      unstored_.reset();
+      kLog.error("{}: the disk takes more than {}; sending without the spool", name(), human(kStoredWithin));
+      stored(next_number_ - 1);
+    });
+}
+
+void Delivery::stored(std::uint64_t number) {
+  for (auto& item : waiting_)
+    if (item.number <= number) item.stored = true;
+  if (std::all_of(waiting_.begin(), waiting_.end(), [](const Item& i) { return i.stored; }))
+    unstored_.reset();
+  pump();
 }
 
 void Delivery::queue(Item item) {
@@ -123,6 +138,11 @@ void Delivery::queue(Item item) {
   const bool its_own = !waiting_.empty() && waiting_.front().set_back() && refused_;
   if (!sending_ && its_own) retry_.reset();  // not the channel's
   const auto from = waiting_.begin() + (sending_ ? 1 : 0);
+  if (item.notice.kind == NoticeKind::Test) {
+    if (!limited_) retry_.reset();
+    waiting_.insert(from, std::move(item));
+    return;
+  }
   waiting_.insert(std::find_if(from, waiting_.end(), [](const Item& i) { return i.set_back(); }),
                   std::move(item));
 }
@@ -135,19 +155,86 @@ void Delivery::replace(std::unique_ptr<Channel> channel) {
 
 void Delivery::start() {
   started_ = true;
+  if (told_) look();  // what an earlier process told may be over
+  look_ = loop_.every(kLook, [this] { look(); });
   pump();
 }
 
+// ---- whether it works ----
+
+void Delivery::probe(std::function<void(Result<void>)> then) {
+  probes_.push_back(std::move(then));
+  if (probes_.size() == 1) ask_channel();
+}
+
+void Delivery::ask_channel() {
+  channel_->probe([this](const Result<void>& outcome) {
+    for (const auto& then : std::exchange(probes_, {}))
+      then(outcome);
+  });
+}
+
+void Delivery::check(const Notice& notice, std::function<void(Result<void>)> then) {
+  disk_.run(
+      [path = directory_ + "/check", json = to_spool(notice), id = notice.id]() -> Result<void> {
+        if (auto written = write_durably(path, json); !written) return written;
+        const auto back =
+            read_whole(path, kMaxFile).and_then([](const std::string& s) { return parse_notice(s); });
+        if (!back) return fail(back.error());
+        if (back->id != id) return fail(Code::Internal, path + " holds another notice than was written");
+        return remove_durably(path);
+      },
+      [this, then = std::move(then)](const Result<void>& kept) mutable {
+        if (!kept) return then(fail(with_context(kept.error(), "storing a notice")));
+        if (sending_ && clock_.mono() - sending_since_ > kStuck)
+          return then(fail(Code::Timeout, "a notice has been under way for more than " + human(kStuck)));
+        probe(std::move(then));
+      });
+}
+
+/// So that a password that has run out is told of before anybody needs it.
+void Delivery::look() {
+  if (!waiting_.empty()) return;  // what waits will show
+  probe([this](const Result<void>& outcome) {
+    if (!waiting_.empty()) return;
+    if (outcome) {
+      failed_looks_ = 0;
+      last_error_.clear();
+      look_ = loop_.every(kLook, [this] { look(); });
+      return tell_working();
+    }
+    const Error& error = outcome.error();
+    last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;
+    kLog.warn("{} would take no notice now: {}", name(), last_error_);
+    if (++failed_looks_ >= kFailures || error.code == Code::Auth) tell_failing(error);
+    look_ = loop_.every(kLookAgain, [this] { look(); });
+  });
+}
+
+void Delivery::tell_failing(const Error& error) {
+  if (!std::exchange(told_, true)) events_.on_failing(error);
+}
+
+void Delivery::tell_working() {
+  if (std::exchange(told_, false)) events_.on_working();
+}
+
+// ---- sending ----
+
 void Delivery::pump() {
-  while (!waiting_.empty() && !sending_ && clock_.wall() - waiting_.front().notice.at > kTooOld) {
+  while (!waiting_.empty() && !sending_ && clock_.mono() - waiting_.front().since > kTooOld) {
     kLog.error("{}: '{}' is given up after a day", name(), subject(waiting_.front().notice));
     ++dropped_;
     finish_front();
   }
   if (!started_ || sending_ || retry_ || waiting_.empty() || !waiting_.front().stored) return;
-  if (next_) channel_ = std::move(next_);
+  if (next_) {
+    channel_ = std::move(next_);
+    if (!probes_.empty()) ask_channel();
+  }
   if (const Millis wait = take_turn(); wait.count() > 0) return go_on(wait);
   sending_ = true;
+  sending_since_ = clock_.mono();
   const Notice& notice = waiting_.front().notice;
   channel_->send(notice, thread_of(notice.incident),
                  [this](Result<Receipt> result) { done(std::move(result)); });
@@ -184,7 +271,7 @@ void Delivery::done(Result<Receipt> result) {
   refused_ = limited_ = false;
   backoff_.reset();
   last_error_.clear();
-  if (std::exchange(told_, false)) events_.on_working();
+  tell_working();
   go_on(Millis{0});
 }
 
@@ -217,12 +304,8 @@ void Delivery::failed(const Error& error) {
     queue(std::move(refused));
   }
   const bool for_the_operator = error.code == Code::Auth || error.code == Code::Rejected;
-  const bool tell =
-      !told_ && !known && error.code != Code::RateLimited && (for_the_operator || failures_ >= kFailures);
-  if (tell) {
-    told_ = true;
-    events_.on_failing(error);
-  }
+  if (!known && error.code != Code::RateLimited && (for_the_operator || failures_ >= kFailures))
+    tell_failing(error);
   if (error.code == Code::Rejected && !waiting_.front().set_back() && waiting_.front().refusals == 0) {
     wait = Millis{0};  // for another one, which nobody refused
   }

@@ -28,6 +28,14 @@ class Delivery {
   static constexpr Seconds kTooOld{24 * 3600};
   /// Failures in a row before the others are told; a refused key is told at once.
   static constexpr int kFailures = 2;
+  /// What isn't on disk by then is sent from memory: a disk that hangs must not keep anybody from being told.
+  static constexpr Millis kStoredWithin{2'000};
+  /// A channel ends each call by itself; one that hasn't by then never will.
+  static constexpr Seconds kStuck{180};
+  /// Where no notice shows it, the other side is asked this often whether it would take one; a failure again
+  /// after kLookAgain.
+  static constexpr Seconds kLook{3'600};
+  static constexpr Seconds kLookAgain{60};
   /// Refusals of one notice for its own sake; then it lets the others pass and is tried when none waits.
   static constexpr int kRefusals = 5;
 
@@ -52,11 +60,14 @@ class Delivery {
   Result<void> load();
   /// An earlier process told that it fails; the next success says that it works.
   void resume_failing() { told_ = true; }
-  /// `then`, if given, hears of the first try's outcome.
+  /// `then`, if given, hears of the first try's outcome. A test goes before what waits: somebody waits for
+  /// it.
   void accept(const Notice& notice, std::function<void(Result<Receipt>)> then = {});
   /// The same channel with fresh secrets; what waits is tried at once.
   void replace(std::unique_ptr<Channel> channel);
-  void probe(std::function<void(Result<void>)> then) { channel_->probe(std::move(then)); }
+  /// Whether a notice would get through now, as far as that can be known without sending one: it can be
+  /// stored and read again, nothing is stuck before it, and the other side would take it.
+  void check(const Notice& notice, std::function<void(Result<void>)> then);
   /// Sends what waits; nothing is tried before this.
   void start();
 
@@ -71,6 +82,7 @@ class Delivery {
   struct Item {
     std::uint64_t number = 0;
     Notice notice;
+    Mono since{};  ///< when it was accepted, also by an earlier process
     bool stored = false;
     std::function<void(Result<Receipt>)> then{};
     int refusals = 0;
@@ -81,7 +93,13 @@ class Delivery {
   void read_threads();
   void keep_thread(const std::string& incident, const std::string& thread);
   [[nodiscard]] std::string thread_of(const std::string& incident) const;
+  void stored(std::uint64_t number);
   void pump();
+  void look();
+  void probe(std::function<void(Result<void>)> then);
+  void ask_channel();
+  void tell_failing(const Error& error);
+  void tell_working();
   /// After an outcome, which came from the channel: that may be replaced only when it isn't on the stack.
   void go_on(Millis wait);
   void done(Result<Receipt> result);
@@ -104,6 +122,7 @@ class Delivery {
   std::uint64_t next_number_ = 1;
   bool started_ = false;
   bool sending_ = false;
+  Mono sending_since_{};
   bool told_ = false;
   bool refused_ = false;  ///< the last try, for the notice's own sake
   bool limited_ = false;  ///< the last try, by the other side's flood limit
@@ -112,6 +131,10 @@ class Delivery {
   int failures_ = 0;
   Backoff backoff_{Millis{1'000}, Millis{60'000}};
   loop::Timer retry_;
+  loop::Timer unstored_;  ///< runs out when a notice isn't stored in time
+  loop::Timer look_;
+  int failed_looks_ = 0;
+  std::vector<std::function<void(Result<void>)>> probes_;  ///< who waits for the channel's word
   std::string last_error_;
   std::uint64_t sent_ = 0;
   std::uint64_t dropped_ = 0;

@@ -8,6 +8,11 @@ namespace {
 
 constexpr std::size_t kMaxSubject = 480;  // bytes; net::compose takes 500
 
+bool begins_thread(NoticeKind kind) {
+  return kind == NoticeKind::Opened || kind == NoticeKind::Storm || kind == NoticeKind::Flapping ||
+         kind == NoticeKind::Test;
+}
+
 std::string subject_line(const Notice& notice) {
   std::string line = "[katana] " + subject(notice);
   for (std::size_t units = kMaxSubject; line.size() > kMaxSubject; units = units * 3 / 4)
@@ -49,7 +54,8 @@ void EmailChannel::send(const Notice& notice, const std::string& thread,
   message.html = to_html(notice);
   message.date = notice.at;
   message.message_id = root;
-  if (!thread.empty()) {
+  // Only what begins a thread may have its id: servers drop a second message of one id.
+  if (!thread.empty() || !begins_thread(notice.kind)) {
     message.message_id = "incident-" + notice.incident + "-" + notice.id + at;
     message.in_reply_to = root;
     message.references = {root};

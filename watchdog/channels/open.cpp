@@ -10,7 +10,8 @@
 namespace katana::watchdog {
 
 std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpClient& http,
-                                                    net::MailClient& mail, const config::Settings& settings) {
+                                                    net::MailClient& mail, const config::Settings& settings,
+                                                    std::function<void(std::int64_t)> on_moved) {
   const config::Alerts& a = settings.alerts;
   std::vector<std::unique_ptr<Channel>> out;
   if (!a.telegram_token.empty()) {
@@ -19,7 +20,7 @@ std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpC
     out.push_back(std::make_unique<TelegramChannel>(
         std::make_unique<telegram::HttpBotApi>(
             http, telegram::BotAccess{settings.telegram.api_url, a.telegram_token, settings.telegram.proxy}),
-        chat, !a.ops_users.empty()));
+        chat, !a.ops_users.empty(), std::move(on_moved)));
   }
   if (!a.email_to.empty()) out.push_back(std::make_unique<EmailChannel>(mail, a));
   if (!a.command.empty()) out.push_back(std::make_unique<CommandChannel>(loop, a.command.reveal()));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -12,8 +14,9 @@
 
 namespace katana::watchdog {
 
-/// The channels that the settings name. None: nobody will be told.
+/// The channels that the settings name. None: nobody will be told. `on_moved`: the ops chat has that id now.
 std::vector<std::unique_ptr<Channel>> open_channels(loop::Loop& loop, net::HttpClient& http,
-                                                    net::MailClient& mail, const config::Settings& settings);
+                                                    net::MailClient& mail, const config::Settings& settings,
+                                                    std::function<void(std::int64_t)> on_moved = {});
 
 }  // namespace katana::watchdog

@@ -58,6 +58,7 @@ void TelegramChannel::send(const Notice& notice, const std::string& thread,
     Error error = result.error().error;
     if (result.error().refusal == telegram::Refusal::Migrated) {
       chat_id_ = result.error().migrate_to;
+      if (on_moved_) on_moved_(chat_id_);
       error.code = Code::Overloaded;  // the next try goes to the new id
       error.detail = "the group has a new id: set TELEGRAM_ALERT_CHAT_ID=" + std::to_string(chat_id_);
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -12,9 +13,10 @@ namespace katana::watchdog {
 /// resolution answers the first message of its incident.
 class TelegramChannel final : public Channel {
  public:
-  /// `buttons`: somebody is listed who may press them.
-  TelegramChannel(std::unique_ptr<telegram::BotApi> api, std::int64_t chat_id, bool buttons)
-      : api_(std::move(api)), chat_id_(chat_id), buttons_(buttons) {}
+  /// `buttons`: somebody is listed who may press them. `on_moved`: the group has that id now.
+  TelegramChannel(std::unique_ptr<telegram::BotApi> api, std::int64_t chat_id, bool buttons,
+                  std::function<void(std::int64_t)> on_moved = {})
+      : api_(std::move(api)), chat_id_(chat_id), buttons_(buttons), on_moved_(std::move(on_moved)) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
   /// A group takes 20 messages a minute; some are left for answers to people.
   [[nodiscard]] Pace pace() const override { return {15, Millis{4'000}}; }
@@ -27,6 +29,7 @@ class TelegramChannel final : public Channel {
   std::unique_ptr<telegram::BotApi> api_;
   std::int64_t chat_id_;
   bool buttons_;
+  std::function<void(std::int64_t)> on_moved_;
   net::HttpCall call_;
   net::HttpCall probe_;
 };

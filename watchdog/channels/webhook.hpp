@@ -23,6 +23,8 @@ class WebhookChannel final : public Channel {
   void probe(std::function<void(Result<void>)> then) override;
 
  private:
+  void post(const Notice& notice, std::function<void(Result<Receipt>)> then);
+
   const std::string name_ = "webhook";
   net::HttpClient& http_;
   Secret url_;

@@ -54,16 +54,11 @@ void DeadMan::heard(const std::string& id) {
   if (id_.empty() || id != id_) return;
   id_.clear();
   const std::weak_ptr<int> round = round_;
-  step_ = "a notice that is stored";
-  chain_.spool(notice_of_a_test({clock_.mono(), clock_.wall()}), [this, round](Result<void> stored) {
+  step_ = "a channel that would take a notice";
+  chain_.channels(notice_of_a_test({clock_.mono(), clock_.wall()}), [this, round](Result<void> accepted) {
     if (round.expired()) return;
-    if (!stored) return ended(fail(with_context(stored.error(), "storing a notice")));
-    step_ = "a channel that would take it";
-    chain_.channels([this, round](Result<void> accepted) {
-      if (round.expired()) return;
-      if (!accepted) return ended(fail(with_context(accepted.error(), "no channel would take a notice")));
-      ask();
-    });
+    if (!accepted) return ended(fail(with_context(accepted.error(), "no channel would take a notice")));
+    ask();
   });
 }
 

@@ -27,10 +27,8 @@ class DeadMan {
   struct Chain {
     /// Publishes a heartbeat with that process id to our own end of the bus; `heard` brings it back.
     std::function<void(const std::string& id)> beat;
-    /// Writes the notice where notices are kept, reads it again, and removes it.
-    std::function<void(const Notice&, std::function<void(Result<void>)>)> spool;
-    /// Whether any channel would take a notice now; why none would.
-    std::function<void(std::function<void(Result<void>)>)> channels;
+    /// Whether that notice would get through any channel now: see Delivery::check. Why through none.
+    std::function<void(const Notice&, std::function<void(Result<void>)>)> channels;
   };
   struct Events {
     std::function<void(const Error&)> on_failing;  ///< once, until it works again
@@ -44,6 +42,8 @@ class DeadMan {
   DeadMan(loop::Loop& loop, const Clock& clock, net::HttpClient& http, Secret url, Chain chain,
           Events events);
   void start();
+  /// An earlier process told that it fails; the next success says that it works.
+  void resume_failing() { told_ = true; }
   void replace(Secret url) { url_ = std::move(url); }
   /// A heartbeat of ours has come through.
   void heard(const std::string& id);

@@ -1,7 +1,7 @@
 #include "watchdog/duty/desk.hpp"
 
 #include <charconv>
-#include <vector>
+#include <set>
 
 #include "common/core/text.hpp"
 #include "common/log/log.hpp"
@@ -29,9 +29,9 @@ Result<std::string> Desk::acknowledge(const std::string& incident, const std::st
 }
 
 Result<std::string> Desk::acknowledge_all(const std::string& by) {
-  std::vector<std::string> threads;
+  std::set<std::string> threads;  // a storm's members share one
   for (const auto& [key, i] : book_.open_incidents())
-    if (i.told && !i.acknowledged) threads.push_back(i.thread);
+    if (i.told && !i.acknowledged) threads.insert(i.thread);
   if (threads.empty()) return did(fail(Code::Rejected, "nothing waits to be acknowledged"), by);
   for (const auto& thread : threads)
     static_cast<void>(book_.acknowledge(thread, hands_.now()));

@@ -54,13 +54,16 @@ void OpsChat::start() {
   introduce();
 }
 
-void OpsChat::replace(std::unique_ptr<telegram::BotApi> api, std::vector<std::int64_t> users) {
+void OpsChat::replace(std::unique_ptr<telegram::BotApi> api, std::int64_t chat,
+                      std::vector<std::int64_t> users) {
   poll_call_.cancel();
   for (auto& call : calls_)
     call.cancel();
   retry_.reset();
   api_ = std::move(api);
+  chat_ = chat;
   users_ = std::move(users);
+  username_.clear();
   introduce();
 }
 
@@ -70,6 +73,10 @@ void OpsChat::introduce() {
   poll_call_ = api_->get_me([this](telegram::ApiResult<telegram::BotUser> me) {
     if (!me) return failed(me.error());
     username_ = me->username;
+    if (std::exchange(bot_, me->id) != me->id) {
+      offset_ = 0;
+      caught_up_ = false;
+    }
     if (!users_.empty()) slot() = api_->set_commands(commands(), [](const telegram::ApiResult<bool>&) {});
     poll();
   });
@@ -127,9 +134,13 @@ void OpsChat::handle(const OpsUpdate& u) {
   const bool asks = !u.callback.empty() || u.words.starts_with('/') || u.chat == u.user;
   if (!admits(u)) {
     // In a group people talk among themselves.
-    if (asks)
-      kLog.warn("Telegram user {} in chat {} isn't listed in KATANA_OPS_USERS; nothing was done", u.user,
-                u.chat);
+    const Mono now = clock_.mono();
+    if (!asks || (stranger_logged_ && now - *stranger_logged_ < kStrangersApart)) return;
+    stranger_logged_ = now;
+    const bool listed = std::find(users_.begin(), users_.end(), u.user) != users_.end();
+    kLog.warn("Telegram user {} in chat {} asked for something; nothing was done: {}", u.user, u.chat,
+              listed ? "that is neither the ops chat nor a chat with them alone"
+                     : "they aren't listed in KATANA_OPS_USERS");
     return;
   }
   u.callback.empty() ? command(u) : press(u);
@@ -148,7 +159,8 @@ void OpsChat::press(const OpsUpdate& u) {
   } else if (verb == "ack" || verb == "silence" || verb == "restart") {
     std::vector<std::string> words{verb, about};
     if (verb == "silence") words.emplace_back("1h");
-    answer = obey(words, by);
+    const bool forgotten = verb == "silence" && !desk_.book().find(about) && !desk_.book().find_past(about);
+    answer = forgotten ? "Not done: that incident was over long ago." : obey(words, by);
   } else {
     answer = "This button is of another version.";
   }

@@ -24,6 +24,8 @@ class OpsChat {
   static constexpr Seconds kPoll{50};
   /// A command older than this waited while nobody listened; it is not carried out.
   static constexpr Seconds kStale{120};
+  /// Between two lines in the log about strangers.
+  static constexpr Seconds kStrangersApart{10};
   /// Trouble other than a refused token is told after this.
   static constexpr Seconds kTrouble{120};
 
@@ -37,8 +39,12 @@ class OpsChat {
           std::vector<std::int64_t> users, Desk& desk, Events events);
 
   void start();
-  /// The same with a fresh token (SIGHUP).
-  void replace(std::unique_ptr<telegram::BotApi> api, std::vector<std::int64_t> users);
+  /// An earlier process told that the bot can't be asked; the next success says that it can.
+  void resume_failing() { told_ = true; }
+  /// The same with fresh settings (SIGHUP): it may be another bot, too.
+  void replace(std::unique_ptr<telegram::BotApi> api, std::int64_t chat, std::vector<std::int64_t> users);
+  /// The group has a new id.
+  void moved(std::int64_t chat) { chat_ = chat; }
 
  private:
   void introduce();
@@ -62,10 +68,12 @@ class OpsChat {
   Desk& desk_;
   Events events_;
   std::string username_;
+  std::int64_t bot_ = 0;  ///< its id; updates are numbered by bot
   std::int64_t offset_ = 0;
   bool caught_up_ = false;  ///< what waited at our start has been read
   bool told_ = false;
   std::optional<Mono> failing_since_;
+  std::optional<Mono> stranger_logged_;
   int conflicts_ = 0;
   Backoff backoff_{Millis{1'000}, Millis{60'000}};
   loop::Timer retry_;

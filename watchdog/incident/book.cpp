@@ -86,8 +86,10 @@ void Book::open(Report report, Now now) {
 
 void Book::became_critical(Incident& incident, Now now) {
   ++revision_;
-  if (!incident.told || muted(incident, now)) return;
-  incident.reminder_due = now.mono + kUnanswered;
+  if (!incident.told) return;
+  // Whoever asked for quiet about a warning hears of it when the quiet is over.
+  incident.reminder_due = muted(incident, now) ? now.mono : now.mono + kUnanswered;
+  if (muted(incident, now)) return;
   send(NoticeKind::Escalated, incident, now);
 }
 
@@ -151,7 +153,17 @@ const Incident* Book::find(const std::string& id) const {
     if (i.id == id && key == "storm") return &i;
     if (i.id == id || i.thread == id) member = &i;
   }
-  return member;
+  if (member) return member;
+  const auto flaps = std::find_if(flaps_.begin(), flaps_.end(), [&](const auto& f) {
+    return f.second.flapping && (f.second.first.id == id || f.second.first.thread == id);
+  });
+  return flaps == flaps_.end() ? nullptr : &flaps->second.first;
+}
+
+const Incident* Book::find_past(const std::string& id) const {
+  const auto it = std::find_if(history_.begin(), history_.end(),
+                               [&](const Incident& i) { return i.id == id || i.thread == id; });
+  return it == history_.end() ? nullptr : &*it;
 }
 
 void Book::tick(Now now) {
@@ -213,6 +225,8 @@ void Book::settle_flaps(Now now) {
 
 Result<std::string> Book::acknowledge(const std::string& id, Now now) {
   const Incident* known = find(id);
+  if (const Incident* past = known ? nullptr : find_past(id))
+    return fail(Code::Rejected, "that is over: " + past->report.title);
   if (!known) return fail(Code::Rejected, "no open incident " + text::shorten(text::one_line(id), 20));
   const Incident told = *known;
   for (auto& [key, i] : open_) {
@@ -220,6 +234,8 @@ Result<std::string> Book::acknowledge(const std::string& id, Now now) {
     i.acknowledged = now.wall;
     i.reminder_due = now.mono + kRemindSlowly;
   }
+  for (auto& [key, f] : flaps_)
+    if (f.flapping && (f.first.id == id || f.first.thread == id)) f.first.acknowledged = now.wall;
   ++revision_;
   if (!told.acknowledged) send(NoticeKind::Acknowledged, told, now);
   return told.report.title;
@@ -239,14 +255,17 @@ Result<Silence> Book::silence(const std::string& what, Seconds length, Now now) 
   Silence s;
   s.id = events_.fresh_id();
   s.what = what;
-  if (const Incident* incident = find(what)) {
+  const Incident* incident = find(what);
+  if (!incident) incident = find_past(what);
+  if (incident) {
     s.what = incident->report.key;
     s.keys = incident->members;
   }
   s.since = now.wall;
   s.until = now.wall + length;
   s.ends = now.mono + length;
-  std::erase_if(silences_, [&](const Silence& old) { return old.what == s.what; });
+  // Another storm's members are others.
+  std::erase_if(silences_, [&](const Silence& old) { return old.what == s.what && old.keys == s.keys; });
   if (silences_.size() >= kMostSilences)
     return fail(Code::Rejected, "there are 100 silences already; end one of them first");
   silences_.push_back(s);

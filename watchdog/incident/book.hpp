@@ -60,8 +60,10 @@ class Book {
   [[nodiscard]] const std::map<std::string, Incident>& open_incidents() const { return open_; }
   [[nodiscard]] const std::deque<Incident>& history() const { return history_; }  ///< newest first
   [[nodiscard]] const std::vector<Silence>& silences() const { return silences_; }
-  /// The open incident that people know by this id, or nullptr.
+  /// The incident that people know by this id, if it is open or flaps, or nullptr.
   [[nodiscard]] const Incident* find(const std::string& id) const;
+  /// The same among those that are over and still remembered.
+  [[nodiscard]] const Incident* find_past(const std::string& id) const;
   [[nodiscard]] std::uint64_t opened_total() const { return opened_total_; }
   [[nodiscard]] std::uint64_t opened_total(Severity severity) const {
     const auto counted = opened_by_.find(severity);

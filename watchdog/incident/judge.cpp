@@ -18,21 +18,22 @@ std::string setting_key(const std::string& instance) {
 std::string health_key(const std::string& instance) {
   return "health:" + instance;
 }
+constexpr std::string_view kLoop = "crash-loop:";
 std::string loop_key(const std::string& instance) {
-  return "crash-loop:" + instance;
+  return std::string(kLoop) + instance;
 }
+constexpr std::string_view kHost = "host:";
 std::string host_key(const std::string& host) {
-  return "host:" + host;
+  return std::string(kHost) + host;
 }
+constexpr std::string_view kLetters = "dead-letters:";
 std::string letters_key(const std::string& instance) {
-  return "dead-letters:" + instance;
+  return std::string(kLetters) + instance;
 }
 constexpr std::string_view kNamesake = "namesake:";
 std::string expect_key(const std::string& component) {
   return "expect:" + component;
 }
-constexpr const char* kOpsChat = "ops-chat";
-constexpr const char* kDeadMan = "dead-man";
 
 std::string channel_key(const std::string& channel) {
   return "channel:" + channel;
@@ -83,7 +84,8 @@ bool Judge::wanted(const Change& change) const {
   const auto it = expect_.find(change.component);
   // Instances beyond what is expected come and go freely. The instance itself may be back already: somebody
   // restarted it faster than its silence could tell.
-  const int itself = m && m->component == change.component && present(m->state) ? 1 : 0;
+  const bool counted = m && (present(m->state) || m->state == State::Hung);
+  const int itself = counted && m->component == change.component ? 1 : 0;
   return it != expect_.end() && roster_.count_present(change.component) - itself < it->second;
 }
 
@@ -186,23 +188,19 @@ void Judge::restarting(const std::string& component, const std::string& instance
   book_.open(std::move(report), now);
 }
 
-/// A crash loop is over when the process has lived through its window.
+/// A crash loop is over when the process has lived through its window. The incident may be an earlier
+/// watchdog's, which knew of ends that we don't.
 void Judge::calm_loops(Now now) {
-  for (auto it = ends_.begin(); it != ends_.end();) {
-    const Member* m = roster_.find(it->first);
-    const bool lives = m && m->state == State::Up && now.mono - m->since >= kLoopWindow;
-    if (lives || !m) {
-      book_.resolve(loop_key(it->first), now);
-      it = ends_.erase(it);
-    } else {
-      ++it;
-    }
-  }
+  const auto calm = [&](const std::string& instance) {
+    const Member* m = roster_.find(instance);
+    return m ? m->state == State::Up && now.mono - m->since >= kLoopWindow : settled(now);
+  };
+  resolve_if(kLoop, now, [&](const Incident& i) { return calm(i.report.where); });
+  std::erase_if(ends_, [&](const auto& e) { return calm(e.first); });
 }
 
 /// Two living processes by one name: the same unit started on two machines, or under two supervisors.
 void Judge::namesakes(Now now) {
-  if (!first_tick_) first_tick_ = now.mono;
   const auto place = [this](const std::string& host, std::int64_t pid) {
     return "pid " + std::to_string(pid) + (host == host_ ? "" : " on " + line_of(host));
   };
@@ -218,14 +216,11 @@ void Judge::namesakes(Now now) {
     report.effect = "none; but of the second one nothing is watched";
     book_.open(std::move(report), now);
   }
-  if (now.mono - *first_tick_ < kSettle) return;
-  std::vector<std::string> over;
-  for (const auto& [key, incident] : book_.open_incidents()) {
-    const Member* m = key.starts_with(kNamesake) ? roster_.find(incident.report.where) : nullptr;
-    if (key.starts_with(kNamesake) && (!m || !m->namesake)) over.push_back(key);
-  }
-  for (const std::string& key : over)
-    book_.resolve(key, now);
+  if (!settled(now)) return;
+  resolve_if(kNamesake, now, [&](const Incident& i) {
+    const Member* m = roster_.find(i.report.where);
+    return !m || !m->namesake;
+  });
 }
 
 void Judge::beat(const bus::Heartbeat& beat, Now now) {
@@ -282,14 +277,49 @@ bool Judge::moot(const Report& report) const {
 }
 
 void Judge::tick(const std::map<std::string, int>& lacking, Now now) {
+  if (!first_tick_) first_tick_ = now.mono;
   missing(lacking, now);
   calm_loops(now);
   namesakes(now);
-  std::vector<std::string> over;
+  resolve_if("", now, [&](const Incident& i) { return moot(i.report); });
+  // Of its processes none is missed any more.
+  resolve_if(kHost, now, [&](const Incident& host) {
+    return std::none_of(book_.open_incidents().begin(), book_.open_incidents().end(),
+                        [&](const auto& i) { return i.second.report.cause == host.report.key; });
+  });
+  // Its gateway has another name now, and tells of the letters itself.
+  if (settled(now))
+    resolve_if(kLetters, now, [&](const Incident& i) { return roster_.find(i.report.where) == nullptr; });
+}
+
+/// After a minute whoever lives has been heard: the open incidents may be an earlier watchdog's.
+bool Judge::settled(Now now) const {
+  return first_tick_ && now.mono - *first_tick_ >= kSettle;
+}
+
+/// Ends the open incidents of that kind (by their key's beginning) of which `over` is true.
+template <class Over>
+void Judge::resolve_if(std::string_view kind, Now now, Over over) {
+  std::vector<std::string> keys;
   for (const auto& [key, incident] : book_.open_incidents())
-    if (moot(incident.report)) over.push_back(key);
-  for (const std::string& key : over)
+    if (key.starts_with(kind) && over(incident)) keys.push_back(key);
+  for (const std::string& key : keys)
     book_.resolve(key, now);
+}
+
+/// How many processes that are gone have an incident of their own, whether or not the roster still knows
+/// them.
+int Judge::told_by_name(const std::string& component) const {
+  std::set<std::string> gone;
+  for (const auto& [key, incident] : book_.open_incidents()) {
+    const Report& report = incident.report;
+    if (report.component != component ||
+        (key != process_key(report.where) && key != setting_key(report.where)))
+      continue;
+    const Member* m = roster_.find(report.where);
+    if (!m || m->state == State::Down) gone.insert(report.where);
+  }
+  return static_cast<int>(gone.size());
 }
 
 void Judge::missing(const std::map<std::string, int>& missing, Now now) {
@@ -299,11 +329,7 @@ void Judge::missing(const std::map<std::string, int>& missing, Now now) {
     // Short, but not for long enough yet: nothing opens, and nothing that an earlier process opened is over.
     if (it == missing.end() && roster_.count_present(component) < wanted_count) continue;
     int lack = it == missing.end() ? 0 : it->second;
-    // A process whose own incident is open is told of already.
-    for (const auto& [name, m] : roster_.members())
-      if (m.component == component && m.state == State::Down &&
-          (book_.is_open(process_key(name)) || book_.is_open(setting_key(name))))
-        --lack;
+    lack -= told_by_name(component);
     if (lack <= 0) {
       book_.resolve(key, now);
       continue;
@@ -358,12 +384,15 @@ void Judge::channel_failed(const std::string& channel, const Error& error, Now n
   report.title = "alerts by " + channel + " fail: " + std::string(katana::to_string(error.code)) + ": " +
                  line_of(error.detail);
   report.effect = "none; alerts of that channel wait and are sent when it works again";
-  if (channel == "telegram") report.cause = kOpsChat;
+  // A token that is refused, or a network that is gone, is one trouble; a chat that threw the bot out
+  // another.
+  if (channel == "telegram" && ops_chat_error_ == error.code) report.cause = kOpsChat;
   book_.open(std::move(report), now);
 }
 
 void Judge::ops_chat_failed(const Error& error, Now now) {
   Report report;
+  ops_chat_error_ = error.code;
   report.key = kOpsChat;
   report.component = "channel";
   report.where = "ops chat";
@@ -389,6 +418,7 @@ void Judge::dead_man_works(Now now) {
 }
 
 void Judge::ops_chat_works(Now now) {
+  ops_chat_error_.reset();
   book_.resolve(kOpsChat, now);
 }
 

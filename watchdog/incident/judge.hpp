@@ -22,8 +22,11 @@ class Judge {
   /// long.
   static constexpr std::size_t kLoopEnds = 5;
   static constexpr Seconds kLoopWindow{60};
-  /// After our own start nobody has been heard for long enough to say that a name has one bearer alone.
-  static constexpr Seconds kSettle{10};
+  /// After our own start: then whoever lives has been heard.
+  static constexpr Seconds kSettle{60};
+
+  static constexpr const char* kOpsChat = "ops-chat";  ///< key of its incident
+  static constexpr const char* kDeadMan = "dead-man";  ///< the same
 
   /// `host`: ours.
   Judge(Book& book, const Roster& roster, std::map<std::string, int> expect, std::string host)
@@ -58,6 +61,10 @@ class Judge {
   void host_gone(const Member& member, Now now);
   void missing(const std::map<std::string, int>& missing, Now now);
   void calm_loops(Now now);
+  [[nodiscard]] bool settled(Now now) const;
+  template <class Over>
+  void resolve_if(std::string_view kind, Now now, Over over);
+  [[nodiscard]] int told_by_name(const std::string& component) const;
   void namesakes(Now now);
   [[nodiscard]] std::string cause_of(const Member* member) const;
   [[nodiscard]] bool wanted(const Change& change) const;
@@ -68,6 +75,7 @@ class Judge {
   std::map<std::string, int> expect_;
   std::string host_;
   std::optional<Mono> first_tick_;
+  std::optional<Code> ops_chat_error_;
   std::map<std::string, Mono> unhealthy_since_;
   std::map<std::string, std::deque<Mono>> ends_;  ///< of supervised processes, of late
 };

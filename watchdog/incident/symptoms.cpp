@@ -12,7 +12,8 @@ namespace {
 
 constexpr std::size_t kLine = 300;  // UTF-16 units of foreign text in a notice
 constexpr const char* kOurs = "watchdog";
-constexpr std::array kOfAProcess{"telegram-backlog:", "poll:", "oldest-wait:", "disk:"};
+constexpr std::array kOfAProcess{"telegram-backlog:", "poll:", "oldest-wait:"};
+constexpr std::string_view kDisk = "disk:";
 constexpr std::string_view kErrors = "provider-errors:";
 constexpr std::string_view kCertificate = "certificate:";
 constexpr std::string_view kSkew = "clock-skew:";
@@ -97,6 +98,9 @@ void Symptoms::beat(const bus::Heartbeat& beat, Now now) {
   s.disk_total = beat.disk_total_bytes;
   if (beat.disk_total_bytes != 0)
     disk(about("disk:", beat, Severity::Warning), beat.disk_free_bytes, beat.disk_total_bytes, now);
+  // A process that has just started has met nobody yet.
+  if (!beat.certificate_endpoint.empty()) s.certificate_told = now.mono;
+  if (beat.certificate_endpoint.empty() && now.mono - s.certificate_told < limits_.settle) return;
   if (s.endpoint == beat.certificate_endpoint && s.expires == beat.certificate_expires) return;
   s.endpoint = beat.certificate_endpoint;
   s.expires = beat.certificate_expires;
@@ -107,15 +111,21 @@ void Symptoms::changed(const Change& change, Now now) {
   if (change.to == State::Down || change.to == State::Starting) end(change.instance, now);
 }
 
-/// Its process is gone, or is another one: nothing is known of it any more.
+/// Its process is gone, or is another one: nothing is known of what it did. What it stood on, its disk and
+/// its endpoint's certificate, is no better for that; its successor will tell.
 void Symptoms::end(const std::string& instance, Now now) {
   for (const char* kind : kOfAProcess)
     book_.resolve(kind + instance, now);
   const auto it = subjects_.find(instance);
   if (it == subjects_.end()) return;
-  it->second.endpoint.clear();
   it->second.reading = it->second.high_readings = 0;
-  it->second.disk_total = 0;
+}
+
+/// Nobody took its place in time.
+bool Symptoms::gone_for_long(const std::string& instance, Now now) const {
+  if (instance == kOurs) return false;
+  const Member* m = roster_.find(instance);
+  return !m || (m->state == State::Down && now.mono - m->since >= limits_.settle);
 }
 
 void Symptoms::tick(Now now) {
@@ -135,7 +145,7 @@ bool Symptoms::heard(const std::string& host) const {
 /// What nobody reports any more: an earlier watchdog opened it, or its process is forgotten.
 void Symptoms::sweep(Now now) {
   if (now.mono - started_ < limits_.settle) return;
-  std::erase_if(subjects_, [&](const auto& s) { return s.first != kOurs && !roster_.find(s.first); });
+  std::erase_if(subjects_, [&](const auto& s) { return gone_for_long(s.first, now); });
   std::vector<std::string> over;
   for (const auto& [key, incident] : book_.open_incidents()) {
     const auto gone = [&](const std::string& instance) {
@@ -144,6 +154,7 @@ void Symptoms::sweep(Now now) {
     };
     for (const char* kind : kOfAProcess)
       if (key.starts_with(kind) && gone(incident.report.where)) over.push_back(key);
+    if (key.starts_with(kDisk) && gone_for_long(incident.report.where, now)) over.push_back(key);
     if (key.starts_with(kErrors) && now.mono - started_ >= limits_.errors_window &&
         !providers_.contains(key.substr(kErrors.size())))
       over.push_back(key);

@@ -81,6 +81,7 @@ class Symptoms {
     int high_readings = 0;
     std::string endpoint;
     Wall expires{};
+    Mono certificate_told{};
     std::uint64_t disk_total = 0;
   };
   struct Clock {
@@ -88,6 +89,7 @@ class Symptoms {
     Mono counted{};
   };
 
+  [[nodiscard]] bool gone_for_long(const std::string& instance, Now now) const;
   Subject& subject(const bus::Heartbeat& beat);
   void backlog(const bus::Heartbeat& beat, Subject& s, Now now);
   void poll(const bus::Heartbeat& beat, Now now);

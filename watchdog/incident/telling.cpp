@@ -80,8 +80,11 @@ void Book::tell_due(Now now) {
       tell_brief(std::move(brief), now);
   }
   // A channel may fail for days: in a storm it would keep that from being over.
-  for (const auto& key : alone)
-    tell_alone(open_.at(key), now);
+  for (const auto& key : alone) {
+    // A storm that is over at once tells what waits besides.
+    const auto it = open_.find(key);
+    if (it != open_.end() && !it->second.told) tell_alone(it->second, now);
+  }
   told_.push_back(now.mono);
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/loop/loop.hpp"
+#include "watchdog/liveness/roster.hpp"
 
 namespace katana::watchdog {
 
@@ -22,14 +23,19 @@ class Exits {
   /// From now on; nothing if it is watched already, or can't be: it is gone, isn't one of our programs, or
   /// the kernel knows no pidfd.
   void watch(const std::string& instance, std::int64_t pid);
+  /// What is known of that process: nothing, unless it is watched.
+  [[nodiscard]] Presence presence(const std::string& instance, std::int64_t pid) const;
+  /// Forgets those whose name isn't known any more.
+  void sweep(const std::function<bool(const std::string& instance)>& known);
 
  private:
   struct Watched {
     std::int64_t pid = 0;
     int fd = -1;
+    bool ended = false;
     loop::Handle readable;
   };
-  void forget(Watched& watched);
+  static void close_of(Watched& watched);
 
   loop::Loop& loop_;
   OnExit on_exit_;

@@ -159,8 +159,11 @@ bool Roster::stuck(const Member& m, Mono now) const {
 }
 
 void Roster::judge(Member& m, Mono now, Changes& out) {
-  if (!present(m.state)) return;
   const Millis silence = between(m.heard, now);
+  if (m.state == State::Hung && !m.child && silence >= limits_.gone && m.beat &&
+      look_(*m.beat) == Presence::Unknown)
+    apply(m, Event::Silent, "no heartbeat for " + seconds(silence), now, out);  // it did beat while it hung
+  if (!present(m.state)) return;
   const Millis first = m.state == State::Starting ? limits_.start : limits_.local;
   const Presence presence = silence < first ? Presence::Unknown
                             : m.child       ? Presence::There

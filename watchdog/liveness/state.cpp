@@ -18,7 +18,7 @@ constexpr std::array<Row, kStates> kTable{{
     /* Starting */ {S, S, P, R, D, S, D, H, D},
     /* Up       */ {S, S, P, R, D, L, D, H, D},
     /* Late     */ {S, S, P, R, D, L, D, H, D},
-    /* Hung     */ {S, S, P, R, D, H, H, H, D},
+    /* Hung     */ {S, S, P, R, D, H, D, H, D},
     /* Down     */ {S, S, P, R, D, D, D, D, D},
     /* Draining */ {S, S, P, R, D, R, D, H, D},
 }};

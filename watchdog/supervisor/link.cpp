@@ -11,6 +11,7 @@ namespace katana::watchdog {
 
 ParentLink::ParentLink(loop::Loop& loop, int fd, Events events)
     : fd_(fd),
+      to_parent_(loop, fd),
       events_(std::move(events)),
       watch_(loop.watch(fd, loop::Io::Read, [this](loop::Ready) { read(); })) {}
 
@@ -36,7 +37,7 @@ void ParentLink::read() {
 
 void ParentLink::send(const FromWatchdog& message) {
   const std::string line = to_line(message);
-  if (::send(fd_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(line.size()))
+  if (!to_parent_.write(line))
     log::Room{"supervisor"}.error("the parent can't be told: {}", line.substr(0, line.size() - 1));
 }
 

@@ -3,6 +3,7 @@
 #include <functional>
 
 #include "common/loop/loop.hpp"
+#include "watchdog/supervisor/line_writer.hpp"
 #include "watchdog/supervisor/wire.hpp"
 
 namespace katana::watchdog {
@@ -21,6 +22,7 @@ class ParentLink {
   void read();
 
   int fd_;
+  LineWriter to_parent_;
   Events events_;
   Lines lines_;
   loop::Handle watch_;

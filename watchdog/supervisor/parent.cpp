@@ -172,7 +172,6 @@ void Parent::ended(Process& p, loop::Exit exit) {
   if (&p == watchdog_.get()) {
     watchdog_ended(ending);
   } else {
-    if (socket_ >= 0) forget_deaths(clock_.mono());
     std::vector<Said> last_words;
     for (auto& line : p.recent)
       last_words.push_back({p.program.name, std::move(line)});
@@ -180,7 +179,8 @@ void Parent::ended(Process& p, loop::Exit exit) {
     for (const auto& said : last_words)
       tell(said);
     tell(message);
-    deaths_.push_back({clock_.mono(), was, message, std::move(last_words)});
+    deaths_.push_back({was, message, std::move(last_words)});
+    if (deaths_.size() > kMostDeaths) deaths_.pop_front();
   }
   if (stopping_) stop_next();
 }
@@ -227,6 +227,7 @@ void Parent::start_watchdog() {
   }
   socket_ = ends[0];
   lines_ = {};
+  to_watchdog_ = std::make_unique<LineWriter>(loop_, socket_);
   socket_watch_ = loop_.watch(socket_, loop::Io::Read, [this](loop::Ready) { hear(); });
   if (const auto former = std::exchange(former_, {})) tell(Replaced{former->first, former->second});
   for (const auto& p : programs_)
@@ -246,9 +247,9 @@ void Parent::start_watchdog() {
 
 void Parent::watchdog_ended(const Ending& ending) {
   socket_watch_.reset();
+  to_watchdog_.reset();
   if (socket_ >= 0) close(std::exchange(socket_, -1));
   if (stopping_) return;
-  forget_deaths(clock_.mono());
   if (ending.signal == 0 && ending.status == 2) {
     if (!watched_) {
       kLog.error("the watchdog refuses its settings; stopping");
@@ -264,17 +265,11 @@ void Parent::watchdog_ended(const Ending& ending) {
   restart_timer_ = loop_.after(restart_.next(lived, random_u64()), [this] { start_watchdog(); });
 }
 
-void Parent::forget_deaths(Mono now) {
-  std::erase_if(deaths_, [&](const Death& d) { return now - d.at > kRetold; });
-}
-
 void Parent::tell(const FromParent& message) {
-  if (socket_ < 0) return;
+  if (!to_watchdog_) return;
+  // A watchdog that reads nothing is killed for its silence.
   const std::string line = to_line(message);
-  // Its socket holds hundreds of lines. A watchdog that reads none of them is killed for its silence.
-  if (send(socket_, line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
-      static_cast<ssize_t>(line.size()))
-    kLog.warn("the watchdog can't be told: {}", text::one_line(line));
+  if (!to_watchdog_->write(line)) kLog.warn("the watchdog can't be told: {}", text::one_line(line));
 }
 
 void Parent::hear() {
@@ -297,6 +292,9 @@ void Parent::hear() {
 }
 
 void Parent::obey(const FromWatchdog& message) {
+  if (const auto* kept = std::get_if<Kept>(&message))
+    std::erase_if(deaths_,
+                  [&](const Death& d) { return d.how.name == kept->name && d.how.pid == kept->pid; });
   const auto* order = std::get_if<Order>(&message);
   if (!order || stopping_) return;
   const auto it = std::find_if(programs_.begin(), programs_.end(),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 
 #include "common/core/clock.hpp"
 #include "common/loop/loop.hpp"
+#include "watchdog/supervisor/line_writer.hpp"
 #include "watchdog/supervisor/output.hpp"
 #include "watchdog/supervisor/restart.hpp"
 #include "watchdog/supervisor/wire.hpp"
@@ -33,8 +35,8 @@ class Parent {
   static constexpr Millis kSilence{5'000};
   /// A process listens to signals this long after its start; before, they would end it.
   static constexpr Millis kListens{2'000};
-  /// What the watchdog was told this shortly before its death is told to its successor again.
-  static constexpr Millis kRetold{1'000};
+  /// Ends that a watchdog's successor must hear of; above it the oldest are forgotten.
+  static constexpr std::size_t kMostDeaths = 1'000;
 
   Parent(loop::Loop& loop, const Clock& clock, std::vector<Program> programs, Program watchdog,
          int output_fd);
@@ -53,7 +55,6 @@ class Parent {
   void ended(Process& p, loop::Exit exit);
   void start_watchdog();
   void watchdog_ended(const Ending& ending);
-  void forget_deaths(Mono now);
   void tell(const FromParent& message);
   void hear();
   void obey(const FromWatchdog& message);
@@ -74,18 +75,17 @@ class Parent {
   Output output_;
   std::vector<std::unique_ptr<Process>> programs_;
   std::unique_ptr<Process> watchdog_;
-  /// Deaths that a new watchdog must hear of: while there was none, or so shortly before its end that the
-  /// former one may not have read of them.
+  /// Deaths that a new watchdog must hear of: none before it has said that it keeps them.
   struct Death {
-    Mono at{};
     Running was;
     Exited how;
     std::vector<Said> last_words;
   };
-  std::vector<Death> deaths_;
+  std::deque<Death> deaths_;
 
   int socket_ = -1;
   loop::Handle socket_watch_;
+  std::unique_ptr<LineWriter> to_watchdog_;
   Lines lines_;
   Mono heard_{};
   Mono checked_{};

@@ -78,15 +78,16 @@ Run Supervisor::exited(const std::string& name, const Ending& ending, Mono now) 
   if (it == children_.end()) return Run::Off;
   Child& child = it->second;
   const bool clean = ending.signal == 0 && ending.status == 0;
+  const Millis lived =
+      child.started == Mono{} ? Millis{0} : std::chrono::duration_cast<Millis>(now - child.started);
   if (ending.signal == 0 && ending.status == 2) {
     child.run = Run::Refused;
-  } else if (clean && !child.was_heard && !child.asked && child.component != "gateway") {
+  } else if (clean && !child.was_heard && lived < kNothingToDo && !child.asked &&
+             child.component != "gateway") {
     child.run = Run::Off;
   } else {
     child.run = Run::Due;
     if (child.asked) child.restart = {};  // no fault of its own
-    const Millis lived =
-        child.started == Mono{} ? Millis{0} : std::chrono::duration_cast<Millis>(now - child.started);
     child.due = now + child.restart.next(lived, random_());
   }
   child.started = {};  // a start that fails is no life of the one before

@@ -39,6 +39,8 @@ class Supervisor {
  public:
   static constexpr Millis kPatience{5'000};
   static constexpr Millis kAbortLimit{1'000};  ///< from SIGABRT to SIGKILL
+  /// One that ends with 0 this early and without a word has nothing to do.
+  static constexpr Millis kNothingToDo{30'000};
 
   explicit Supervisor(std::function<std::uint64_t()> random) : random_(std::move(random)) {}
 

@@ -97,6 +97,9 @@ std::string to_line(const FromWatchdog& message) {
                                                               : join({"signal", m.name, num(m.signal)});
                         },
                         [](const Alive&) { return join({"alive"}); },
+                        [](const Kept& m) {
+                          return join({"kept", m.name, num(m.pid)});
+                        },
                     },
                     message);
 }
@@ -158,6 +161,11 @@ Result<FromWatchdog> parse_from_watchdog(std::string_view line) {
     out = o;
   } else if (verb == "alive") {
     out = Alive{};
+  } else if (verb == "kept") {
+    Kept m;
+    m.name = w.name();
+    m.pid = w.number<std::int64_t>();
+    out = m;
   } else {
     return malformed(line);
   }

@@ -19,7 +19,7 @@ namespace katana::watchdog {
 ///     replaced AT_MS STATUS SIGNAL                start NAME
 ///     plan NAME COMPONENT                         signal NAME SIGNO
 ///     running NAME PID AGE_MS                     alive
-///     begin
+///     begin                                       kept NAME PID
 ///     said NAME LINE
 ///     exited NAME PID STATUS SIGNAL LAST LINE
 ///     stopping
@@ -56,7 +56,11 @@ struct Stopping {};  ///< an orderly stop has begun: exits are no incidents now
 using FromParent = std::variant<Replaced, Planned, Running, Begin, Said, Exited, Stopping>;
 
 struct Alive {};  ///< the watchdog's own life, once a second
-using FromWatchdog = std::variant<Order, Alive>;
+struct Kept {     ///< that process's end is on the watchdog's disk: its successor needn't hear of it
+  std::string name;
+  std::int64_t pid = 0;
+};
+using FromWatchdog = std::variant<Order, Alive, Kept>;
 
 std::string to_line(const FromParent& message);
 std::string to_line(const FromWatchdog& message);

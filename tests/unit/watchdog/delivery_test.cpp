@@ -21,10 +21,10 @@ class FakeChannel final : public Channel {
     std::string thread;
     std::function<void(Result<Receipt>)> then;
   };
-  explicit FakeChannel(std::vector<Call>& calls) : calls_(calls) {}
+  FakeChannel(std::vector<Call>& calls, const Result<void>& word) : calls_(calls), word_(word) {}
   [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] Pace pace() const override { return {1'000, Millis{1}}; }
-  void probe(std::function<void(Result<void>)> then) override { then({}); }
+  void probe(std::function<void(Result<void>)> then) override { then(word_); }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override {
     calls_.push_back({notice, thread, std::move(then)});
@@ -33,6 +33,7 @@ class FakeChannel final : public Channel {
  private:
   const std::string name_ = "fake";
   std::vector<Call>& calls_;
+  const Result<void>& word_;
 };
 
 class DeliveryTest : public testing::Test {
@@ -48,7 +49,7 @@ class DeliveryTest : public testing::Test {
     delivery.reset();
     disk = std::make_unique<Disk>(loop);
     delivery = std::make_unique<Delivery>(
-        loop, clock, *disk, std::make_unique<FakeChannel>(calls), directory.string(),
+        loop, clock, *disk, std::make_unique<FakeChannel>(calls, word), directory.string(),
         Delivery::Events{[this](const Error&) { ++failing; }, [this] { ++working; }});
     ASSERT_TRUE(delivery->load());
     delivery->start();
@@ -81,6 +82,7 @@ class DeliveryTest : public testing::Test {
   loop::Loop loop;
   SystemClock clock;
   std::vector<FakeChannel::Call> calls;
+  Result<void> word{};  ///< the channel's, when it is asked whether it would take a notice
   int failing = 0;
   int working = 0;
   std::unique_ptr<Disk> disk;
@@ -201,7 +203,7 @@ TEST_F(DeliveryTest, AChannelWithFreshSecretsTakesOverAtOnceButNotInMidSend) {
   std::vector<FakeChannel::Call> fresh;
   delivery->accept(notice("n1"));
   until([&] { return calls.size() == 1; });
-  delivery->replace(std::make_unique<FakeChannel>(fresh));
+  delivery->replace(std::make_unique<FakeChannel>(fresh, word));
   loop.run_once(Millis{1});
   EXPECT_TRUE(fresh.empty());
   answer(fail(Error{Code::Auth, "401", Millis{3'600'000}}));
@@ -214,7 +216,7 @@ TEST_F(DeliveryTest, FreshSecretsEndNoFloodWait) {
   delivery->accept(notice("n1"));
   until([&] { return calls.size() == 1; });
   answer(fail(Error{Code::RateLimited, "429", Millis{3'600'000}}));
-  delivery->replace(std::make_unique<FakeChannel>(fresh));
+  delivery->replace(std::make_unique<FakeChannel>(fresh, word));
   delivery->accept(notice("n2"));
   until([&] { return files() == 2; });
   for (int i = 0; i < 5; ++i)
@@ -244,11 +246,70 @@ TEST_F(DeliveryTest, AUnwritableSpoolKeepsNobodyFromBeingTold) {
 TEST_F(DeliveryTest, ANoticeOfYesterdayIsGivenUp) {
   Notice old = notice("n1");
   old.at -= Delivery::kTooOld + Seconds{1};
-  delivery->accept(old);
+  std::ofstream(directory / "000000000001.json") << to_json(old);
+  open();
   delivery->accept(notice("n2"));
   until([&] { return calls.size() == 1; });
   EXPECT_EQ(calls[0].notice.id, "n2");
   EXPECT_EQ(delivery->status().dropped, 1u);
+}
+
+TEST_F(DeliveryTest, AWallClockThatIsSetMakesNoNoticeOld) {
+  Notice before = notice("n1");
+  before.at -= Delivery::kTooOld * 3;  // the clock was wrong, and has been set since
+  delivery->accept(before);
+  until([&] { return calls.size() == 1; });
+}
+
+TEST_F(DeliveryTest, ATestGoesBeforeWhatWaitsForItsNextTry) {
+  delivery->accept(notice("n1"));
+  until([&] { return calls.size() == 1; });
+  answer(fail(Code::Network, "no route"));
+  Notice test = notice("test");
+  test.kind = NoticeKind::Test;
+  std::string said;
+  delivery->accept(test, [&](const Result<Receipt>& r) { said = r ? "taken" : r.error().detail; });
+  until([&] { return calls.size() == 2; });
+  EXPECT_EQ(calls[1].notice.id, "test");
+  answer(fail(Code::Network, "still none"));
+  EXPECT_EQ(said, "still none");
+}
+
+TEST_F(DeliveryTest, WhatAnEarlierProcessToldIsOverWhenTheOtherSideSaysSo) {
+  delivery.reset();
+  disk = std::make_unique<Disk>(loop);
+  const auto resume = [&] {
+    delivery = std::make_unique<Delivery>(
+        loop, clock, *disk, std::make_unique<FakeChannel>(calls, word), directory.string(),
+        Delivery::Events{[this](const Error&) { ++failing; }, [this] { ++working; }});
+    ASSERT_TRUE(delivery->load());
+    delivery->resume_failing();
+    delivery->start();
+  };
+  word = fail(Code::Auth, "535");
+  resume();
+  EXPECT_EQ(failing + working, 0) << "that is known";
+  EXPECT_NE(delivery->status().last_error.find("535"), std::string::npos);
+  word = {};
+  resume();
+  EXPECT_EQ(working, 1);
+}
+
+TEST_F(DeliveryTest, ACheckIsOfTheSpoolAndOfTheOtherSide) {
+  std::vector<std::string> said;
+  const auto check = [&] {
+    const auto before = said.size();
+    delivery->check(notice("c"), [&](const Result<void>& r) { said.push_back(r ? "" : r.error().detail); });
+    until([&] { return said.size() > before; });
+    return said.back();
+  };
+  EXPECT_EQ(check(), "");
+  EXPECT_FALSE(fs::exists(directory / "check"));
+  word = fail(Code::Auth, "535 no");
+  EXPECT_EQ(check(), "535 no");
+  fs::remove_all(directory);
+  EXPECT_NE(check().find("storing a notice"), std::string::npos);
+  fs::create_directories(directory);
 }
 
 TEST(CommandChannel, GetsTheNoticeOnItsInputAndTellsItsEnd) {

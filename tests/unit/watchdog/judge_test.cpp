@@ -69,6 +69,105 @@ TEST_F(JudgeTest, AQuickRestartOfAChildIsToldAndResolved) {
   EXPECT_EQ(subject(sent[1]), "RESOLVED claude-1 is down: killed by signal 9 (KILL), lasted 320 ms");
 }
 
+TEST_F(JudgeTest, AHangIsToldWhereNobodySupervisesAndProcessesAreExpected) {
+  Roster local{Limits{}, [](const bus::Heartbeat&) { return Presence::There; }, clock.mono()};
+  Judge of_local{book, local, expect, "host"};
+  static_cast<void>(local.beat(make("claude-1"), clock.mono()));
+  for (int i = 0; i < 20; ++i) {
+    clock.advance(Millis{100});
+    for (const auto& change : local.tick(clock.mono()))
+      of_local.changed(change, now());
+  }
+  ASSERT_EQ(local.find("claude-1")->state, State::Hung);
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_NE(subject(sent[0]).find("claude-1 hangs"), std::string::npos);
+}
+
+TEST_F(JudgeTest, ACrashLoopOfAnEarlierWatchdogEndsAndHidesNoLaterDeath) {
+  Report loop;
+  loop.key = "crash-loop:claude-1";
+  loop.component = "claude";
+  loop.where = loop.process = "claude-1";
+  loop.title = "claude-1 is in a crash loop";
+  book.open(loop, now());
+  sent.clear();
+  tell(roster.launched("claude", "claude-1", 100, clock.mono()));
+  pass(Millis{70'000}, {make("gateway"), make("claude-1")});
+  EXPECT_FALSE(book.is_open("crash-loop:claude-1"));
+  sent.clear();
+  tell(roster.exited("claude-1", 100, {0, 9}, clock.mono()));
+  pass(Millis{5'000}, {make("gateway")});
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_NE(subject(sent[0]).find("claude-1 is down"), std::string::npos);
+}
+
+TEST_F(JudgeTest, WhatAnEarlierWatchdogToldByNameIsNotMissedBesides) {
+  Report down;
+  down.key = "process:claude-1";
+  down.component = "claude";
+  down.where = down.process = "claude-1";
+  down.title = "claude-1 is down";
+  book.open(down, now());
+  sent.clear();
+  pass(Millis{90'000}, {make("gateway")});
+  EXPECT_FALSE(book.is_open("expect:claude"));
+  EXPECT_TRUE(sent.empty());
+}
+
+TEST_F(JudgeTest, AHostThatIsGoneForGoodIsOverWhenNobodyMissesItsProcesses) {
+  auto far = make("claude-1");
+  far.host = "far";
+  auto too = make("openai-1");
+  too.host = "far";
+  expect = {{"gateway", 1}, {"claude", 1}, {"openai", 1}};
+  Judge wide{book, roster, expect, "host"};
+  const auto turn = [&](Millis span, const std::vector<bus::Heartbeat>& beating) {
+    for (Millis t{0}; t < span; t += Millis{250}) {
+      clock.advance(Millis{250});
+      for (const auto& b : beating) {
+        for (const auto& c : roster.beat(b, clock.mono()))
+          wide.changed(c, now());
+        wide.beat(b, now());
+      }
+      for (const auto& c : roster.tick(clock.mono()))
+        wide.changed(c, now());
+      wide.tick(roster.missing(expect, clock.mono()), now());
+      book.tick(now());
+    }
+  };
+  turn(Millis{2'000}, {make("gateway"), far, too});
+  turn(Millis{5'000}, {make("gateway")});
+  ASSERT_TRUE(book.is_open("host:far"));
+  turn(Millis{5'000}, {make("gateway"), make("claude-2"), make("openai-2")});
+  EXPECT_FALSE(book.is_open("host:far"));
+}
+
+TEST_F(JudgeTest, DeadLettersOfAGatewayThatHasAnotherNameNowAreOver) {
+  Report letters;
+  letters.key = "dead-letters:gateway-old";
+  letters.component = "gateway";
+  letters.where = "gateway-old";
+  letters.title = "letters";
+  book.open(letters, now());
+  pass(Millis{50'000}, {make("gateway"), make("claude-1")});
+  EXPECT_TRUE(book.is_open("dead-letters:gateway-old"));
+  pass(Millis{15'000}, {make("gateway"), make("claude-1")});
+  EXPECT_FALSE(book.is_open("dead-letters:gateway-old"));
+}
+
+TEST_F(JudgeTest, AChatThatThrewTheBotOutIsToldBesideABotThatCantBeAsked) {
+  judge.ops_chat_failed({Code::Rejected, "HTTP 409"}, now());
+  sent.clear();
+  judge.channel_failed("telegram", {Code::Rejected, "HTTP 409"}, now());
+  pass(Millis{5'000});
+  EXPECT_TRUE(sent.empty()) << "one trouble";
+  judge.channel_works("telegram", now());
+  judge.channel_failed("telegram", {Code::Auth, "HTTP 403"}, now());
+  pass(Millis{5'000});
+  ASSERT_GE(sent.size(), 1u);
+  EXPECT_NE(subject(sent[0]).find("403"), std::string::npos);
+}
+
 TEST_F(JudgeTest, TwoProcessesByOneNameAreOneIncident) {
   auto second = make("claude-1");
   second.process_id = "b";
@@ -78,7 +177,7 @@ TEST_F(JudgeTest, TwoProcessesByOneNameAreOneIncident) {
   first.host = "host";
   hear(first);
   sent.clear();
-  pass(Millis{30'000}, {make("gateway"), first, second});
+  pass(Millis{90'000}, {make("gateway"), first, second});
   std::vector<std::string> subjects;
   for (const auto& n : sent)
     subjects.push_back(subject(n));

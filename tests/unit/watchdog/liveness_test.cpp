@@ -159,6 +159,14 @@ TEST_F(RosterTest, AStartMayBlockForAWhileAndMayTakeLongButMustGetOn) {
   EXPECT_EQ(roster.beat(b, now).back().to, State::Up) << "ready after all: that is progress";
 }
 
+TEST_F(RosterTest, OneThatHangsElsewhereAndFallsSilentIsGone) {
+  auto b = make("claude-1");
+  b.in_flight = 1;
+  pass(Millis{181'000}, {b});
+  ASSERT_EQ(state("claude-1"), State::Hung);
+  EXPECT_EQ(pass(Millis{4'000}).back().to, State::Down);
+}
+
 TEST_F(RosterTest, NothingUnderWayIsNoHangHoweverLong) {
   auto b = make("claude-1");
   b.queue = 5;

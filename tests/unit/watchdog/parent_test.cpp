@@ -126,6 +126,36 @@ TEST_F(ParentTest, ADeathWhileNobodyWatchedIsToldLater) {
   SUCCEED();
 }
 
+TEST_F(ParentTest, ADeathThatIsKeptIsToldOnce) {
+  // The watchdog keeps the gateway's death and ends; its successor must not hear of it.
+  const auto wd = script("watchdog", "watchdog",
+                         "trap 'exit 0' TERM; while read -r line; do echo \"wd $line\" >> " + file("seen") +
+                             "; case $line in begin) [ -e " + file("twice") +
+                             " ] || echo 'start gateway' >&0;;"
+                             " exited*) set -- $line; echo \"kept $2 $3\" >&0; touch " +
+                             file("twice") + "; kill -9 $$;; esac; done");
+  run({script("gateway", "gateway", "exit 1")}, wd, [&] {
+    const auto seen = read("seen");
+    const auto from = seen.find("replaced");
+    return from != std::string::npos && seen.find("begin", from) != std::string::npos;
+  });
+  const auto seen = read("seen");
+  EXPECT_EQ(seen.find("exited"), seen.rfind("exited")) << seen;
+}
+
+TEST_F(ParentTest, HundredsOfLinesReachAWatchdogThatReadsThemLate) {
+  std::vector<Program> programs;
+  for (int i = 0; i < 400; ++i)
+    programs.push_back(script("worker-" + std::to_string(i) + std::string(40, 'x'), "claude", "exit 0"));
+  const auto wd = script("watchdog", "watchdog", "sleep 1; exec cat > " + file("seen"));
+  run(std::move(programs), wd, [&] { return read("seen").find("begin\n") != std::string::npos; });
+  std::size_t plans = 0;
+  const auto seen = read("seen");
+  for (auto at = seen.find("plan worker-"); at != std::string::npos; at = seen.find("plan worker-", at + 1))
+    ++plans;
+  EXPECT_EQ(plans, 400u);
+}
+
 TEST_F(ParentTest, AReplacementThatRefusesASettingStopsNobody) {
   // The first one runs the gateway and dies; the second finds a secret's file unreadable; then that is
   // mended.

@@ -104,7 +104,36 @@ TEST_P(SymptomRow, EndsWithItsProcess) {
   ASSERT_TRUE(open(row.key));
   pass(Millis{4'000}, {});
   EXPECT_EQ(roster.find("gateway")->state, State::Down);
-  EXPECT_FALSE(open(row.key));
+  if (std::string(row.key) != "disk:gateway") {
+    EXPECT_FALSE(open(row.key));
+    return;
+  }
+  EXPECT_TRUE(open(row.key)) << "a process that starts anew finds the same disk";
+  pass(Millis{60'000}, {});
+  EXPECT_FALSE(open(row.key)) << "nobody tells of it any more";
+}
+
+TEST_F(SymptomsTest, ACertificateOutlivesTheProcessThatMetIt) {
+  bus::Heartbeat b = make("gateway");
+  b.certificate_endpoint = "https://telegram.example:443";
+  b.certificate_expires = clock.wall() + std::chrono::hours{24 * 5};
+  pass(Millis{1'000}, {b});
+  const std::string key = "certificate:https://telegram.example:443";
+  ASSERT_TRUE(open(key));
+  const auto told = sent.size();
+  pass(Millis{4'000}, {});
+  ASSERT_EQ(roster.find("gateway")->state, State::Down);
+  b.process_id = "successor";
+  b.certificate_endpoint.clear();
+  pass(Millis{10'000}, {b});
+  EXPECT_TRUE(open(key)) << "it has met nobody yet";
+  b.certificate_endpoint = "https://telegram.example:443";
+  pass(Millis{90'000}, {b});
+  EXPECT_TRUE(open(key));
+  EXPECT_EQ(sent.size(), told) << "nothing new is known of it";
+  b.certificate_expires += std::chrono::hours{24 * 90};
+  pass(Millis{1'000}, {b});
+  EXPECT_FALSE(open(key));
 }
 
 TEST_P(SymptomRow, IsNotToldBesideWhatExplainsIt) {

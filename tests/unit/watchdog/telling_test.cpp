@@ -253,6 +253,65 @@ TEST_F(TellingTest, AWarningThatBecomesCriticalIsToldAgainInItsThread) {
   EXPECT_EQ(sent[1].incident, sent[0].incident);
 }
 
+TEST_F(TellingTest, AWarningThatBecomesCriticalInASilenceIsToldWhenThatEnds) {
+  book.open(report("claude-1", Severity::Warning), now());
+  ASSERT_TRUE(book.silence("claude-1", Seconds{3'600}, now()));
+  pass(Millis{60'000});
+  book.open(report("claude-1"), now());
+  pass(Millis{3'500'000});
+  ASSERT_EQ(kinds(), (Kinds{NoticeKind::Opened}));
+  pass(Millis{60'000});
+  ASSERT_EQ(kinds(), (Kinds{NoticeKind::Opened, NoticeKind::Escalated}));
+}
+
+TEST_F(TellingTest, AChannelThatFailsWhileAStormIsOverAtOnceIsToldOnce) {
+  book.open(report("claude-9"), now());
+  book.resolve("process:claude-9", now());
+  fail_all(5);
+  mend_all(5);
+  Report channel;
+  channel.key = "channel:email";
+  channel.component = "channel";
+  channel.where = channel.except = "email";
+  book.open(channel, now());
+  pass(Millis{10'000});
+  EXPECT_EQ(std::count_if(sent.begin(), sent.end(), [](const Notice& n) { return n.where == "email"; }), 1);
+}
+
+TEST_F(TellingTest, ADigestIsAcknowledgedAndSilencedByItsIdAndSoIsWhatIsOver) {
+  for (int i = 0; i < 6; ++i) {
+    book.open(report("claude-1"), now());
+    pass(Millis{1'000});
+    book.resolve("process:claude-1", now());
+    pass(Millis{1'000});
+  }
+  ASSERT_EQ(sent.back().kind, NoticeKind::Flapping);
+  const std::string digest = sent.back().incident, over = sent.front().incident;
+  EXPECT_TRUE(book.acknowledge(digest, now()));
+  EXPECT_EQ(sent.back().kind, NoticeKind::Acknowledged);
+  const auto silence = book.silence(digest, Seconds{60}, now());
+  ASSERT_TRUE(silence);
+  EXPECT_EQ(silence->what, "process:claude-1");
+  const auto late = book.acknowledge(over, now());
+  ASSERT_FALSE(late);
+  EXPECT_NE(late.error().detail.find("that is over: claude-1"), std::string::npos);
+  EXPECT_EQ(book.silence(over, Seconds{60}, now())->what, "process:claude-1");
+}
+
+TEST_F(TellingTest, SilencesOfTwoStormsStandBesideEachOther) {
+  fail_all(10);
+  pass(Millis{2'000});
+  ASSERT_TRUE(book.silence(book.open_incidents().at("storm").id, Seconds{3'600}, now()));
+  mend_all(10);
+  pass(Millis{700'000});
+  for (int i = 1; i <= 10; ++i)
+    book.open(report("openai-" + std::to_string(i)), now());
+  pass(Millis{2'000});
+  ASSERT_TRUE(book.silence(book.open_incidents().at("storm").id, Seconds{3'600}, now()));
+  EXPECT_TRUE(book.is_silenced(report("openai-2")));
+  EXPECT_TRUE(book.is_silenced(report("claude-2")));
+}
+
 TEST_F(TellingTest, AStormIsAcknowledgedAsOneAndRemindedOfAsOne) {
   fail_all(50);
   pass(Millis{2'000});
