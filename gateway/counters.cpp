@@ -1,7 +1,6 @@
 #include "gateway/counters.hpp"
 
-#include <filesystem>
-#include <system_error>
+#include "common/service/vitals.hpp"
 
 namespace katana::gateway {
 namespace {
@@ -80,12 +79,11 @@ void Counters::telegram_failed(const Error& error) {
     flood_wait.add(std::chrono::duration<double>(*error.retry_after).count());
 }
 
-void Counters::look_at_disk(const std::string& state_dir) {
-  std::error_code failed;
-  const auto space = std::filesystem::space(state_dir, failed);
-  if (failed) return;
-  disk_free.set(static_cast<double>(space.available));
-  disk_size.set(static_cast<double>(space.capacity));
+void Counters::look_at_disk(const std::string& place) {
+  const service::DiskSpace space = service::disk_space(place);
+  if (space.total_bytes == 0) return;
+  disk_free.set(static_cast<double>(space.free_bytes));
+  disk_size.set(static_cast<double>(space.total_bytes));
 }
 
 }  // namespace katana::gateway

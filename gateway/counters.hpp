@@ -13,7 +13,7 @@
 
 namespace katana::gateway {
 
-/// The gateway's metrics. Owned by Gateway. What may be counted some day stands there from the start, at 0: a
+/// The gateway's metrics. Owned by Gateway. What may go wrong some day stands there from the start, at 0: a
 /// series that is born with its first error shows Prometheus no increase.
 struct Counters {
   explicit Counters(service::Metrics& metrics);
@@ -25,7 +25,7 @@ struct Counters {
   /// A call to Telegram. A 429 counts what it asks us to wait, too.
   void telegram_failed(const Error& error);
   /// Of the disk that the store is on; nothing where that can't be told.
-  void look_at_disk(const std::string& state_dir);
+  void look_at_disk(const std::string& place);
 
   service::Metrics& metrics;
   Spend spend;

@@ -47,7 +47,7 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
       last_store_answer_(service.clock().mono()) {
   choose_defaults();
   counters_->spend.offer(offer_.models);
-  counters_->look_at_disk(settings.state_dir);
+  counters_->look_at_disk(disk_of(settings));
 }
 
 void Gateway::choose_defaults() {
@@ -245,9 +245,6 @@ void Gateway::set_commands() {
   });
 }
 
-namespace {
-
-/// Where the store is; somewhere else it is somebody else's disk.
 std::string disk_of(const config::Settings& settings) {
   constexpr std::string_view kSqlite = "sqlite:";
   const std::string& url = settings.store.reveal();
@@ -255,8 +252,6 @@ std::string disk_of(const config::Settings& settings) {
   const auto directory = std::filesystem::path(url.substr(kSqlite.size())).parent_path();
   return directory.empty() ? "." : directory.string();
 }
-
-}  // namespace
 
 int run(const config::Settings& settings, const config::CommandLine& line, config::ModelTable models) {
   std::unique_ptr<Gateway> gateway;  // made after the service that it stands on, gone before it

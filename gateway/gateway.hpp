@@ -159,6 +159,9 @@ class Gateway {
 };
 
 /// Reads settings, builds the service and runs it; the exit status.
+/// A place on the disk that the store is on; if that is another machine's, on the one of our own files.
+std::string disk_of(const config::Settings& settings);
+
 int run(const config::Settings& settings, const config::CommandLine& line, config::ModelTable models);
 
 }  // namespace katana::gateway

@@ -118,7 +118,7 @@ std::string Gateway::write_beat_file() const {
 /// The sign of life that `katana check-heartbeat` reads: written only while there is progress.
 void Gateway::beat_file() {
   ask_store();
-  counters_->look_at_disk(settings_.state_dir);
+  counters_->look_at_disk(disk_of(settings_));
   const Mono now = service_.clock().mono();
   const bool polled = now - poller_->last_attempt_end() <= kPollAttemptGrace;
   const bool stored = !store_->trouble() && now - last_store_answer_ <= kStoreGrace;
@@ -236,6 +236,8 @@ void Gateway::report(bus::Heartbeat& beat) {
   beat.progress = dispatcher_->progress() + load.calls + (poller_ ? poller_->polls() : 0);
   beat.queue = dispatcher_->waiting() + load.queue;
   beat.in_flight = dispatcher_->in_flight() + load.in_flight;
+  beat.open_questions = load.answers;
+  beat.questions_at_work = dispatcher_->in_flight();
   beat.oldest_wait_ms = static_cast<std::uint64_t>(load.oldest_wait.count());
   beat.dead_letters = dead_letters_;
   beat.pending_updates = backlog_;

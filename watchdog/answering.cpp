@@ -111,7 +111,10 @@ void Watchdog::drill(const control::Request& request, control::ControlServer::Re
     send_test("a drill: " + m->instance +
                   " will be killed in a moment, and an alert of it and its end should follow",
               "an answer that is being written comes some seconds later; none is lost", std::move(reply));
+  } else if (m->component != "claude" && m->component != "openai") {
+    reply({1, "a drill kills workers alone\n"});
   } else if (supervisor_) {
+    kLog.warn("a drill kills {}", m->instance);
     parent_->send(Order{Order::Kind::Signal, m->instance, SIGKILL});
     reply({0, "killed\n"});
   } else {

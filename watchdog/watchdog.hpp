@@ -70,6 +70,7 @@ class Watchdog {
   void vanished(const std::string& instance, std::int64_t pid);
   void settle();
   void keep_book();
+  void publish_soon();
   void book_kept(const Result<void>& outcome, std::vector<Kept> ends);
   void notify(const Notice& notice);
   Result<std::string> restart(const std::string& instance);
@@ -131,6 +132,7 @@ class Watchdog {
   History history_;
   bool keeping_history_ = false;
   std::unique_ptr<Site> site_;
+  bool publishing_ = false;
   std::unique_ptr<control::ControlServer> control_;
   std::vector<loop::Timer> timers_;
 };

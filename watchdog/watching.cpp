@@ -95,7 +95,7 @@ void Watchdog::apply(const Roster::Changes& changes) {
     symptoms_->changed(change, now());
     if (supervisor_ && change.to == State::Hung) supervisor_->hung(change.instance, service_.clock().mono());
   }
-  if (!changes.empty() && site_) site_->publish();
+  if (!changes.empty()) publish_soon();
 }
 
 /// After every event: what the supervisor wants done, and the open incidents on disk.
@@ -119,6 +119,15 @@ void Watchdog::keep_book() {
                [this, ends = std::exchange(heard_ends_, {})](const Result<void>& r) mutable {
                  book_kept(r, std::move(ends));
                });
+    publish_soon();
+  });
+}
+
+/// Once for all that happens in one turn.
+void Watchdog::publish_soon() {
+  if (!site_ || std::exchange(publishing_, true)) return;
+  service_.loop().post([this] {
+    publishing_ = false;
     site_->publish();
   });
 }

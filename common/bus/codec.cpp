@@ -491,6 +491,8 @@ void put(const Heartbeat& in, v1::Heartbeat& out, Check& check) {
   out.set_healthy(in.healthy);
   put_clipped(in.unhealthy_reason, kMaxDetail, out.mutable_unhealthy_reason());
   put_text(in.metrics, out.mutable_metrics());
+  out.set_open_questions(in.open_questions);
+  out.set_questions_at_work(in.questions_at_work);
   out.set_since_poll_ms(in.since_poll_ms);
   out.set_pending_updates(in.pending_updates);
   out.set_pending_readings(in.pending_readings);
@@ -538,6 +540,8 @@ Heartbeat take(v1::Heartbeat& in, Check& check) {
   out.unhealthy_reason =
       take_label(in.mutable_unhealthy_reason(), kMaxDetail, check, "unhealthy_reason is over 4096 bytes");
   out.metrics = std::move(*in.mutable_metrics());
+  out.open_questions = in.open_questions();
+  out.questions_at_work = in.questions_at_work();
   out.since_poll_ms = in.since_poll_ms();
   out.pending_updates = in.pending_updates();
   out.pending_readings = in.pending_readings();

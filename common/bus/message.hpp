@@ -185,6 +185,10 @@ struct Heartbeat {
   std::uint64_t in_flight = 0;    ///< work under way
   std::uint64_t oldest_wait_ms =
       0;  ///< of the work that waits or is under way; the gateway's: see OutboxLoad
+  /// Questions whose answers aren't whole yet, and those of them that a worker has in hand (the gateway
+  /// alone).
+  std::uint64_t open_questions = 0;
+  std::uint64_t questions_at_work = 0;
   std::uint64_t rss_bytes = 0;
   std::uint64_t cpu_ms = 0;
   std::uint64_t dead_letters = 0;  ///< questions that wait for an operator's word (the gateway alone)

@@ -17,9 +17,10 @@ namespace {
 
 constexpr unsigned kConnections = 64;
 constexpr std::size_t kStreams = kConnections / 2;  // so that open pages can't shut out /live and /metrics
+constexpr unsigned kConnectionsOfOne = 48;          // so that no single address can shut the others out
 constexpr unsigned kIdleSeconds = 10;
 constexpr std::size_t kMaxBody = 1 << 20;
-constexpr std::size_t kMaxUnread = 1 << 20;
+constexpr std::size_t kMaxUnread = 4 << 20;
 constexpr Millis kStreamBeat{15'000};
 
 /// A stream as the server sees it. Held by the client's response and by its EventStream; loop thread only.
@@ -194,6 +195,7 @@ bool HttpServer::Impl::start(int fd) {
   port = port_of(fd);
   daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, nullptr, nullptr, &Impl::on_request,
                             this, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, kConnections,
+                            MHD_OPTION_PER_IP_CONNECTION_LIMIT, kConnectionsOfOne,
                             MHD_OPTION_CONNECTION_TIMEOUT, kIdleSeconds, MHD_OPTION_NOTIFY_COMPLETED,
                             &Impl::on_completed, nullptr, MHD_OPTION_END);
   if (daemon == nullptr) return false;

@@ -27,7 +27,7 @@ struct ServerRequest {
 class EventStream {
  public:
   virtual ~EventStream() = default;
-  /// Appends bytes for the client; false once it has gone, or holds more than 1 MiB unread.
+  /// Appends bytes for the client; false once it has gone, or holds more than 4 MiB unread.
   virtual bool write(std::string_view bytes) = 0;
 };
 
@@ -41,8 +41,8 @@ struct ServerResponse {
 };
 
 /// The small HTTP server of every process (/live, /health, /metrics, the status page, webhooks), over
-/// libmicrohttpd's epoll descriptor on our loop: no thread of its own. At most 64 connections, 1 MiB a body,
-/// 10 s idle. Handlers run on the loop and must not block.
+/// libmicrohttpd's epoll descriptor on our loop: no thread of its own. At most 64 connections (48 of one
+/// address), 1 MiB a body, 10 s idle. Handlers run on the loop and must not block.
 class HttpServer {
  public:
   using Handler = std::function<ServerResponse(const ServerRequest&)>;

@@ -35,6 +35,8 @@ const commands = {
   view: ({ width, height, scheme = 'light', motion = 'no-preference' }) =>
     page.setViewportSize({ width, height }).then(() => page.emulateMedia({ colorScheme: scheme, reducedMotion: motion })),
   shot: ({ file, whole = true }) => page.screenshot({ path: file, fullPage: whole }).then(() => file),
+  // As a proxy in between would that has lost its other side.
+  refuse: ({ path, status = 502, times = 1 }) => page.route('**' + path, (route) => route.fulfill({ status }), { times }),
   text: () => page.evaluate(() => document.documentElement.outerHTML),
   problems: () => problems.splice(0),
 };

@@ -19,6 +19,7 @@ from harness import Case, eventually, main  # noqa: E402
 from watching import in_chat, in_mail, kill, processes_of, replaced, told, wait_up  # noqa: E402
 
 LENGTH = float(os.environ.get("KATANA_CALM", "40"))
+SEED = int(os.environ.get("KATANA_SEED", random.randrange(1 << 30)))
 LOAD = 4  # runnable processes that never wait, on the one processor that all of this may use
 
 
@@ -39,19 +40,21 @@ class Calm(Case):
             self.addCleanup(busy.wait)
             self.addCleanup(busy.kill)
 
-    def stall(self, until):
-        """Stops somebody for a second, again and again, but nobody twice in a row."""
+    def stall(self, until, done):
+        """Stops somebody for a second, again and again, but nobody twice in a row; notes each in `done`."""
         last = None
+        choice = random.Random(SEED)
         while time.monotonic() < until:
             # The parent, too: it would restart a watchdog that is silent for 5 s.
             pids = [pid for pid, name in processes_of(self.d).items() if name.startswith("katana") and pid != last]
-            pid = last = random.choice(pids)
+            pid = last = choice.choice(pids)
             os.kill(pid, signal.SIGSTOP)
+            done.append(pid)
             try:
                 time.sleep(1.0)
             finally:
                 os.kill(pid, signal.SIGCONT)
-            time.sleep(random.uniform(0.5, 1.5))
+            time.sleep(choice.uniform(0.5, 1.5))
 
     def converse(self, until):
         n = 0
@@ -65,14 +68,17 @@ class Calm(Case):
     def test_overload_and_stalls_page_nobody(self):
         self.overload()
         until = time.monotonic() + LENGTH
-        stalling = threading.Thread(target=self.stall, args=(until,))
+        stalls = []
+        stalling = threading.Thread(target=self.stall, args=(until, stalls))
         stalling.start()
         try:
             answers = self.converse(until)
         finally:
             stalling.join()
         self.assertEqual((in_chat(self.d), in_mail(self.d)), ([], []), "false pages")
-        print(f"{LENGTH:.0f} s, {answers} answers, {len(in_chat(self.d))} pages")
+        # Nobody was stalled if that thread ended early: each stall and its pause take 2.5 s at most, and time under load.
+        self.assertGreater(len(stalls), LENGTH / 10, "stalls")
+        print(f"{LENGTH:.0f} s, seed {SEED}, {len(stalls)} stalls, {answers} answers, {len(in_chat(self.d))} pages")
         self.assertEqual(wait_up(self.d, self.names), self.pids, "and nothing was restarted")
 
         kill(self.pids["claude-1"], signal.SIGSTOP)

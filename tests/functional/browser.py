@@ -25,7 +25,11 @@ class Browser:
         install()
         self.popen = subprocess.Popen(["node", PLACE / "drive.mjs", url], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                       text=True, bufsize=1)
-        self._answer()
+        try:
+            self._answer()
+        except BaseException:
+            self.close()
+            raise
 
     def _answer(self):
         if not select.select([self.popen.stdout], [], [], LIMIT)[0]:

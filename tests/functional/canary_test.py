@@ -18,7 +18,12 @@ class Canary(Case):
     def everything(self):
         """All that the watchdog shows or has sent, by where."""
         at = f"http://{self.d.watchdog_http}"
-        shown = {path: http_get(at + path)[1] for path in ("/", "/api/status", "/metrics", "/health", "/api/history?span=1h")}
+        shown = {path: http_get(at + path)[1] for path in ("/", "/runbook", "/api/status", "/metrics", "/health",
+                                                           "/api/history?span=1h", "/api/history?span=24h")}
+        for incident in json.loads(shown["/api/status"])["history"]:
+            path = f"/api/incident?id={incident['id']}"
+            shown[path + " without a token"] = http_get(at + path)[1]
+        shown |= {"the gateway's " + path: http_get(f"http://{self.d.gateway_http}{path}")[1] for path in ("/health", "/metrics")}
         shown["the feed"] = self.feed()
         for words in (("status",), ("status", "--json"), ("incidents",)):
             shown["katana " + " ".join(words)] = self.d.command(*words)[1]
@@ -35,7 +40,9 @@ class Canary(Case):
         with urllib.request.urlopen(f"http://{self.d.watchdog_http}/api/events", timeout=20) as answer:
             text = b""
             while b"data: " not in text or not text.endswith(b"\n\n"):
-                text += answer.read1()
+                more = answer.read1()
+                self.assertTrue(more, "the feed goes on")
+                text += more
         return text.decode()
 
     def setUp(self):

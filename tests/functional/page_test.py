@@ -101,6 +101,28 @@ class Watched(PageCase):
         self.page.wait("the day", "document.querySelector(\"[data-span='24h']\").getAttribute('aria-pressed') === 'true'")
         self.nothing_odd()
 
+    def test_the_feed_comes_back_after_a_refusal_and_silence_is_told(self):
+        self.page.do("refuse", path="/api/events", times=2)
+        self.page.do("open")
+        self.page.wait("all are up on the page, in spite of it", f"{STATE} === {ALL_UP!r}")
+        self.assertEqual([p for p in self.page.do("problems") if "502" not in p], [])
+        self.d.katana.stop()
+        self.page.wait("that nobody tells anything is said", "document.querySelector('#said').textContent.includes('No news')")
+        self.assertEqual(self.page.eval("document.querySelector('#verdict').className"), "warn")
+        self.d.up()
+        self.page.wait("all are up again", f"{STATE} === {ALL_UP!r} && document.querySelector('#said').textContent === 'All is well'")
+
+    def test_what_stays_in_a_list_keeps_the_focus(self):
+        kept = self.page.eval("""(() => {
+            const list = document.createElement('ul'), item = () => { const li = document.createElement('li');
+                li.append(document.createElement('button')); return li; };
+            document.body.append(list);
+            const fill = keys => sync(list, keys, k => k, item, () => {});
+            fill(['a', 'b', 'c']); list.children[1].firstChild.focus(); fill(['b', 'c', 'd']);
+            const kept = document.activeElement === list.children[0].firstChild, count = list.children.length;
+            list.remove(); return [kept, count]; })()""")
+        self.assertEqual(kept, [True, 3])
+
     def test_histories_survive_a_restart(self):
         def memory():
             text = json.loads(http_get(self.url + "/api/history?span=1h")[1])
@@ -221,13 +243,14 @@ class AnotherHost(Case):
     def setUp(self):
         super().setUp()
         self.name = f"katana{os.getpid()}"
+        self.net = f"10.213.{os.getpid() % 251}"  # runs side by side don't meet
         self.addCleanup(subprocess.run, ["ip", "netns", "delete", self.name], check=False, stderr=subprocess.DEVNULL)
         if subprocess.run(["ip", "netns", "add", self.name], check=False).returncode != 0:
             self.skipTest("no network namespace can be made here")
         self.ip("link", "add", f"k{os.getpid()}", "type", "veth", "peer", "name", "eth0", "netns", self.name)
-        self.ip("address", "add", "10.213.7.1/30", "dev", f"k{os.getpid()}")
+        self.ip("address", "add", f"{self.net}.1/30", "dev", f"k{os.getpid()}")
         self.ip("link", "set", f"k{os.getpid()}", "up")
-        self.ip("-n", self.name, "address", "add", "10.213.7.2/30", "dev", "eth0")
+        self.ip("-n", self.name, "address", "add", f"{self.net}.2/30", "dev", "eth0")
         self.ip("-n", self.name, "link", "set", "eth0", "up")
 
     @staticmethod
@@ -238,7 +261,7 @@ class AnotherHost(Case):
         """(status, body) as that machine gets them; status 0 without an answer."""
         port = self.d.watchdog_http.rsplit(":", 1)[1]
         done = subprocess.run(["ip", "netns", "exec", self.name, "curl", "-s", "-m", "10", "-w", "\n%{http_code}", *options,
-                               f"http://10.213.7.1:{port}{path}"], capture_output=True, text=True, check=False)
+                               f"http://{self.net}.1:{port}{path}"], capture_output=True, text=True, check=False)
         body, _, status = done.stdout.rpartition("\n")
         return int(status or 0), body
 
@@ -262,7 +285,8 @@ class AnotherHost(Case):
         self.assertEqual(self.stranger("/", "-H", "Host: rebound.example.org")[0] // 100, 4)
         self.assertEqual(wait_up(self.d), pids)
         self.assertEqual(self.d.status()["silences"], [])
-        eventually("it is logged", lambda: "wrong token" in katana.log() and "10.213.7.2" in katana.log())
+        eventually("it is logged", lambda: "wrong token" in katana.log() and f"{self.net}.2" in katana.log())
+        self.assertIn("somebody asked for something on duty without a token", katana.log())
         self.assertNotIn("a-wrong-token-of-theirs", katana.log())
 
 

@@ -69,7 +69,7 @@ std::string load_of(const Roster& roster) {
   std::uint64_t waiting = 0, oldest = 0;
   for (const auto& [name, m] : roster.members()) {
     if (m.component != "gateway" || !m.beat) continue;
-    waiting += m.beat->queue + m.beat->in_flight;
+    waiting += m.beat->open_questions;
     oldest = std::max(oldest, m.beat->oldest_wait_ms);
   }
   if (waiting == 0) return {};

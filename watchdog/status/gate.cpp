@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include <arpa/inet.h>
-
 #include "common/core/host.hpp"
 #include "common/core/text.hpp"
 #include "common/log/log.hpp"
@@ -25,42 +23,18 @@ std::string header(const net::ServerRequest& request, std::string_view name) {
   return request.header ? std::string(request.header(name)) : std::string();
 }
 
-/// `host` of `host`, `host:port`, `[v6]:port`, in lower case.
-std::string without_port(std::string_view authority) {
-  const auto bracket = authority.find(']');
-  const auto colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
-  return lower(authority.substr(0, colon));
-}
-
-/// `host:port` of `scheme://host:port/…`.
-std::string_view authority_of(std::string_view url) {
-  const auto slashes = url.find("://");
-  if (slashes == std::string_view::npos) return {};
-  url.remove_prefix(slashes + 3);
-  return url.substr(0, url.find('/'));
-}
-
-bool is_address(const std::string& host) {
-  in_addr v4{};
-  in6_addr v6{};
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
-    return inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) == 1;
-  return inet_pton(AF_INET, host.c_str(), &v4) == 1;
-}
-
 }  // namespace
 
 Gate::Gate(Secret token, const std::string& listen, const std::string& page_url, const std::string& host)
     : token_(std::move(token)),
-      open_to_others_(!listen.empty() && !is_loopback(without_port(listen))),
+      open_to_others_(!listen.empty() && !is_loopback(host_of(listen))),
       host_(lower(host)),
-      page_host_(without_port(authority_of(page_url))),
+      page_host_(host_of(authority_of(page_url))),
       page_origin_(lower(page_url.substr(0, page_url.find("://") + 3)) + lower(authority_of(page_url))) {}
 
 bool Gate::serves(std::string_view host_header) const {
-  if (host_header.empty()) return true;
-  const std::string host = without_port(host_header);
-  return is_address(host) || host == "localhost" || host == host_ || (!host.empty() && host == page_host_);
+  return names_this_machine(host_header, host_) ||
+         (!page_host_.empty() && host_of(host_header) == page_host_);
 }
 
 bool Gate::from_us(const net::ServerRequest& request) const {
@@ -87,17 +61,16 @@ Gate::Guesses& Gate::guesses(const std::string& peer, Mono now) {
 Gate::Pass Gate::check(const net::ServerRequest& request, Mono now) {
   const std::string given = header(request, "Authorization");
   if (given.empty()) return Pass::Missing;
-  const auto known = guesses_.find(request.peer);
-  if (known != guesses_.end() && now - known->second.since < kForget && known->second.wrong >= kTries)
-    return Pass::Blocked;
   const std::string_view token = std::string_view(given).substr(std::min(given.size(), kBearer.size()));
   if (lower(given.substr(0, kBearer.size())) == kBearer && token_.matches(text::trim(token))) {
     guesses_.erase(request.peer);
     return Pass::Granted;
   }
-  const int wrong = ++guesses(request.peer, now).wrong;
+  Guesses& guessed = guesses(request.peer, now);
+  if (guessed.wrong >= kTries) return Pass::TooMany;
+  ++guessed.wrong;
   kLog.warn("a wrong token for the status page from {}{}", request.peer.empty() ? "?" : request.peer,
-            wrong == kTries ? "; no token from there is looked at for a minute" : "");
+            guessed.wrong == kTries ? "; more of them within a minute aren't logged" : "");
   return Pass::Wrong;
 }
 

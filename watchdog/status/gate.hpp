@@ -15,7 +15,9 @@ namespace katana::watchdog {
 /// Pure; owned by the site.
 class Gate {
  public:
-  /// Wrong tokens that one address may give in kForget; then none of it is looked at until that is over.
+  /// Wrong tokens that one address may give in kForget; more are answered with 429, and not logged. A right
+  /// one counts all the same: behind a proxy everybody has one address, and a token is too long to be
+  /// guessed.
   static constexpr int kTries = 10;
   static constexpr Seconds kForget{60};
   static constexpr std::size_t kPeers = 256;
@@ -37,7 +39,7 @@ class Gate {
     Granted,
     Missing,  ///< no token was given
     Wrong,
-    Blocked,  ///< too many wrong ones from there
+    TooMany,  ///< wrong ones from there
   };
   /// `Authorization: Bearer …`
   Pass check(const net::ServerRequest& request, Mono now);

@@ -43,19 +43,26 @@ std::optional<History::Span> History::span_of(std::string_view name) {
   return std::nullopt;
 }
 
-/// The one that was quiet for the longest makes room.
-History::Process& History::process(const std::string& instance) {
-  if (const auto it = processes_.find(instance); it != processes_.end()) return it->second;
-  if (processes_.size() >= kProcesses)
-    processes_.erase(std::min_element(processes_.begin(), processes_.end(), [](const auto& a, const auto& b) {
-      return a.second.fed < b.second.fed;
-    }));
-  return processes_[instance];
+/// The one that was quiet for the longest makes room. Among those that all live nobody does, but for a
+/// gateway: what it counts is everybody's.
+History::Process* History::process(const std::string& instance, bool gateway) {
+  if (const auto it = processes_.find(instance); it != processes_.end()) return &it->second;
+  if (processes_.size() >= kProcesses) {
+    const auto rank = [](const auto& p) { return std::pair(p.second.figures.has_value(), p.second.fed); };
+    const auto last = std::min_element(processes_.begin(), processes_.end(),
+                                       [&](const auto& a, const auto& b) { return rank(a) < rank(b); });
+    const bool lives = last->second.fed + 1 >= spans_[Day].slot;
+    if (lives && !gateway) return nullptr;
+    processes_.erase(last);
+  }
+  return &processes_[instance];
 }
 
 void History::beat(const bus::Heartbeat& beat, Now now) {
   advance(now.wall);
-  Process& p = process(beat.instance);
+  Process* const known = process(beat.instance, beat.component == "gateway");
+  if (known == nullptr) return;
+  Process& p = *known;
   p.heard = true;
   p.fed = spans_[Day].slot;
   const bool same = p.id == beat.process_id && beat.uptime_ms > p.uptime_ms && beat.cpu_ms >= p.cpu_ms;
@@ -71,8 +78,9 @@ void History::beat(const bus::Heartbeat& beat, Now now) {
   p.uptime_ms = beat.uptime_ms;
   if (beat.component == "gateway")
     for (auto& span : spans_) {
-      most(span.gathered.sums[Waiting], static_cast<double>(beat.queue));
-      most(span.gathered.sums[UnderWay], static_cast<double>(beat.in_flight));
+      const auto at_work = std::min(beat.questions_at_work, beat.open_questions);
+      most(span.gathered.sums[Waiting], static_cast<double>(beat.open_questions - at_work));
+      most(span.gathered.sums[UnderWay], static_cast<double>(at_work));
       most(span.gathered.sums[OldestWait], static_cast<double>(beat.oldest_wait_ms) / 1000);
     }
   // Everything else is counted by the gateway; a worker's text has nothing of it.
@@ -106,8 +114,9 @@ void History::tick(const Roster& roster, Now now) {
   }
   last_tick_ = now.mono;
   for (const auto& [name, m] : roster.members()) {
-    if (processes_.size() >= kProcesses && processes_.count(name) == 0) continue;
-    Process& p = process(name);
+    Process* const known = process(name, m.component == "gateway");
+    if (known == nullptr) continue;
+    Process& p = *known;
     p.fed = spans_[Day].slot;
     p.beats.append(missed, '.') += letter(m.state, std::exchange(p.heard, false));
     if (p.beats.size() > kBeats) p.beats.erase(0, p.beats.size() - kBeats);

@@ -94,7 +94,8 @@ class History {
     std::int64_t fed = 0;  ///< slot of the day's
   };
 
-  Process& process(const std::string& instance);
+  /// nullptr: there is no room for it.
+  Process* process(const std::string& instance, bool gateway);
   void advance(Wall now);
   void move_to(Span span, std::int64_t slot);
   void close(Span span);

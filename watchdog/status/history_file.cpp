@@ -143,7 +143,9 @@ Result<void> History::restore(std::string_view json, Now now) {
       auto memory = read_track(tracks, "memory", end / step, s.slot);
       auto cpu = read_track(tracks, "cpu", end / step, s.slot);
       if (!memory || !cpu) return damaged("processes");
-      Process& p = fresh.process(std::string(name));
+      Process* const known = fresh.process(std::string(name), false);
+      if (known == nullptr) continue;
+      Process& p = *known;
       p.vitals[span] = {std::move(*memory), std::move(*cpu)};
       p.fed = fresh.spans_[Day].slot;
     }

@@ -24,7 +24,7 @@ extern const char* const kRunbook;
 /// watchdog; loop thread only.
 class Site {
  public:
-  static constexpr std::size_t kFeeds = 32;  ///< open live feeds; above it a client polls
+  static constexpr std::size_t kFeeds = 32;  ///< open live feeds; whoever comes then tries again later
 
   /// `own` gives this process's own metrics. Without a desk, or with a gate without token, it only shows.
   Site(std::function<Snapshot()> snapshot, std::function<std::string()> own,

@@ -53,8 +53,10 @@ const Incident* find_incident(const Book& book, const std::string& id) {
 
 /// Why the asker may not, or nothing.
 std::optional<net::ServerResponse> Site::refuse(const net::ServerRequest& request) {
-  if (!gate_.has_token())
+  if (!gate_.has_token()) {
+    log_stranger("somebody asked for something on duty; without KATANA_WATCHDOG_TOKEN this page only shows");
     return answer(403, "error", "This page only shows: KATANA_WATCHDOG_TOKEN is not set.");
+  }
   if (!gate_.from_us(request)) {
     log_stranger("another site's page asked for something on duty, and was refused");
     return answer(403, "error", "This was asked by another site's page.");
@@ -62,10 +64,12 @@ std::optional<net::ServerResponse> Site::refuse(const net::ServerRequest& reques
   switch (gate_.check(request, snapshot_().now.mono)) {
     case Gate::Pass::Granted:
       return std::nullopt;
-    case Gate::Pass::Blocked:
-      return answer(429, "error", "Too many wrong tokens came from your address; wait a minute.",
+    case Gate::Pass::TooMany:
+      return answer(429, "error", "Too many wrong tokens came from your address. The right one still works.",
                     {{"Retry-After", std::to_string(Gate::kForget.count())}});
     case Gate::Pass::Missing:
+      log_stranger("somebody asked for something on duty without a token, and was refused");
+      break;
     case Gate::Pass::Wrong:
       break;
   }

@@ -29,6 +29,7 @@ json process_json(const Member& m, const Snapshot& s) {
   j["progress"] = b.progress;
   j["queue"] = b.queue;
   j["in_flight"] = b.in_flight;
+  if (m.component == "gateway") j["open_questions"] = b.open_questions;
   j["oldest_wait_ms"] = b.oldest_wait_ms;
   j["rss_bytes"] = b.rss_bytes;
   j["cpu_ms"] = b.cpu_ms;

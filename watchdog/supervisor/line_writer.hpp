@@ -8,8 +8,8 @@
 namespace katana::watchdog {
 
 /// Writes to one end of the socket pair of parent and watchdog without ever waiting for the other end: what
-/// the socket doesn't take is kept here, in order, and follows when it does. Has a descriptor of its own, since
-/// the loop watches each one once. Loop thread only.
+/// the socket doesn't take is kept here, in order, and follows when it does. Has a descriptor of its own,
+/// since the loop watches each one once. Loop thread only.
 class LineWriter {
  public:
   static constexpr std::size_t kMost = 4 << 20;  ///< bytes kept; whoever leaves so many unread is dead

@@ -322,6 +322,8 @@ TEST(HeartbeatCodec, ComesBackAsItWent) {
   EXPECT_EQ(back->pending_readings, 3u);
   EXPECT_EQ(back->requests, 40u);
   EXPECT_EQ(back->failed_requests, 2u);
+  EXPECT_EQ(back->open_questions, 9u);
+  EXPECT_EQ(back->questions_at_work, 7u);
   EXPECT_EQ(back->disk_free_bytes, 5ULL << 30);
   EXPECT_EQ(back->disk_total_bytes, 9ULL << 30);
   EXPECT_EQ(back->certificate_endpoint, "https://provider.example:443");
@@ -336,6 +338,7 @@ TEST(HeartbeatCodec, WhatAnOlderPeerDoesNotSayIsUnsaid) {
   const std::string whole = encode(codec, old);
   old.since_poll_ms = old.pending_updates = old.pending_readings = old.requests = old.failed_requests = 0;
   old.disk_free_bytes = old.disk_total_bytes = 0;
+  old.open_questions = old.questions_at_work = 0;
   old.certificate_endpoint.clear();
   old.certificate_expires = {};
   const std::string frame = encode(codec, old);  // proto3: what is zero or empty isn't on the wire

@@ -82,6 +82,8 @@ inline Heartbeat heartbeat() {
   beat.pending_readings = 3;
   beat.requests = 40;
   beat.failed_requests = 2;
+  beat.open_questions = 9;
+  beat.questions_at_work = 7;
   beat.disk_free_bytes = 5ULL << 30;
   beat.disk_total_bytes = 9ULL << 30;
   beat.certificate_endpoint = "https://provider.example:443";

@@ -91,11 +91,11 @@ class HistoryTest : public testing::Test {
 TEST_F(HistoryTest, APointIsWhatCameInItsTime) {
   beat(text_of(100, 10, 0));
   pass(Millis{5'000});
-  gateway.queue = 7;
+  gateway.open_questions = 7;
   gateway.oldest_wait_ms = 1'500;
   gateway.cpu_ms += 500;
   beat(text_of(103, 11, 1));
-  gateway.queue = 2;
+  gateway.open_questions = 2;
   gateway.oldest_wait_ms = 0;
   beat();
   EXPECT_EQ(last("waiting", 1), "null") << "it isn't over yet";
@@ -114,7 +114,7 @@ TEST_F(HistoryTest, APointIsWhatCameInItsTime) {
 }
 
 TEST_F(HistoryTest, WhatNobodySawIsAGap) {
-  gateway.queue = 1;
+  gateway.open_questions = 1;
   beat();
   pass(Millis{10'000});
   beat();
@@ -174,7 +174,7 @@ TEST_F(HistoryTest, BeatsAreALineOfLetters) {
 }
 
 TEST_F(HistoryTest, SurvivesARestart) {
-  gateway.queue = 3;
+  gateway.open_questions = 3;
   for (int i = 0; i < 30; ++i) {
     beat(text_of(i));
     pass(Millis{10'000});
@@ -199,7 +199,7 @@ TEST_F(HistoryTest, SurvivesARestart) {
 }
 
 TEST_F(HistoryTest, TakesNothingOfADamagedFile) {
-  gateway.queue = 3;
+  gateway.open_questions = 3;
   for (int i = 0; i < 5; ++i) {
     beat();
     pass(Millis{10'000});
@@ -220,7 +220,7 @@ TEST_F(HistoryTest, TakesNothingOfADamagedFile) {
 }
 
 TEST_F(HistoryTest, AClockThatWasSetBackTakesItsFutureWithIt) {
-  gateway.queue = 1;
+  gateway.open_questions = 1;
   for (int i = 0; i < 10; ++i) {
     beat();
     pass(Millis{10'000});
@@ -228,6 +228,26 @@ TEST_F(HistoryTest, AClockThatWasSetBackTakesItsFutureWithIt) {
   clock.jump_wall(Millis{-50'000});
   beat();
   EXPECT_EQ(last("waiting", 6), "null,1,1,1,1,1") << "five points are left";
+}
+
+TEST_F(HistoryTest, OneTooManyTakesNobodysPlaceButTheGatewayDoes) {
+  const auto all_beat = [&](int count) {
+    for (int i = 0; i < count; ++i) {
+      bus::Heartbeat b = gateway;
+      b.component = "openai";
+      b.instance = "openai-" + std::to_string(i);
+      b.rss_bytes = 1 << 30;
+      history.beat(b, now());
+    }
+  };
+  for (int turn = 0; turn < 4; ++turn) {
+    all_beat(150);
+    beat(text_of(turn));
+    pass(Millis{10'000});
+  }
+  all_beat(150);
+  EXPECT_NE(history.to_json(History::Hour).find("\"gateway\""), std::string::npos);
+  EXPECT_NE(last("messages_per_min", 1), "null") << "and nobody throws it out again";
 }
 
 TEST_F(HistoryTest, IsBounded) {

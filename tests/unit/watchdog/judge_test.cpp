@@ -418,8 +418,7 @@ TEST_F(JudgeTest, OneProcessAloneOnAHostIsThatProcess) {
 
 TEST_F(JudgeTest, APageSaysWhatUsersFeel) {
   auto gateway = make("gateway");
-  gateway.queue = 10;
-  gateway.in_flight = 2;
+  gateway.open_questions = 12;
   gateway.oldest_wait_ms = 40'000;
   pass(Millis{2'000}, {gateway, make("claude-1")});
   pass(Millis{10'000}, {gateway});
