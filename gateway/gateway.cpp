@@ -47,6 +47,8 @@ Gateway::Gateway(service::Service& service, const config::Settings& settings, co
       last_store_answer_(service.clock().mono()) {
   choose_defaults();
   counters_->spend.offer(offer_.models);
+  counters_->spend.allow("day", settings.budget_day);
+  counters_->spend.allow("month", settings.budget_month);
   counters_->look_at_disk(disk_of(settings));
 }
 

@@ -44,6 +44,21 @@ void Spend::offer(const config::ModelTable& models) {
     series(model.provider, &model);
 }
 
+void Spend::allow(const char* window, const std::optional<config::Budget>& budget) {
+  if (!budget) return;
+  const auto amount = static_cast<double>(budget->amount);
+  if (budget->unit == config::Budget::Unit::Tokens)
+    metrics_
+        .gauge("katana_budget_tokens", "Tokens that all together may spend in a window.",
+               {{"window", window}})
+        .set(amount);
+  else
+    metrics_
+        .gauge("katana_budget_usd", "US dollars that all together may spend in a window.",
+               {{"window", window}})
+        .set(amount / 1e6);
+}
+
 void Spend::add(const std::string& provider, const config::Model* model, const bus::Usage& usage) {
   if (usage == bus::Usage{}) return;
   Series& s = series(provider, model);

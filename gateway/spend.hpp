@@ -7,6 +7,7 @@
 
 #include "common/bus/message.hpp"
 #include "common/config/models.hpp"
+#include "common/config/settings.hpp"
 #include "common/service/metrics.hpp"
 
 namespace katana::gateway {
@@ -22,6 +23,8 @@ class Spend {
 
   /// The models that may be asked for: their series stand at 0 from now on. Again after a new table.
   void offer(const config::ModelTable& models);
+  /// What all together may spend in that window (`day`, `month`); nothing where there is no such budget.
+  void allow(const char* window, const std::optional<config::Budget>& budget);
   /// An attempt's end was taken. `model`: its row in the table, or null.
   void add(const std::string& provider, const config::Model* model, const bus::Usage& usage);
 

@@ -99,6 +99,7 @@ class Watched(PageCase):
         self.page.tab_to("[data-span='24h']", most=60)
         self.page.press("Enter")
         self.page.wait("the day", "document.querySelector(\"[data-span='24h']\").getAttribute('aria-pressed') === 'true'")
+        self.page.wait("spend beside its budget", "document.querySelector('#plots').innerText.includes('0 % of a day\\'s budget of 2 M')")
         self.nothing_odd()
 
     def test_the_feed_comes_back_after_a_refusal_and_silence_is_told(self):

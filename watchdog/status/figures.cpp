@@ -45,6 +45,8 @@ void take(Figures& f, std::string_view name, std::string_view labels, double val
     const auto kind = label(labels, "kind");
     return add(f.counters[Figures::Tokens], kind == "input" || kind == "output" ? value : 0);
   }
+  if (name == "budget_tokens" && label(labels, "window") == "day") f.day_tokens = value;
+  if (name == "budget_usd" && label(labels, "window") == "day") f.day_usd = value;
   if (!name.ends_with(kBucket)) return;
   name.remove_suffix(kBucket.size());
   const auto bound = number(label(labels, "le"));

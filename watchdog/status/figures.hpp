@@ -18,6 +18,8 @@ struct Figures {
   enum Timing { FirstText, Answer, kTimings };
   std::array<std::optional<double>, kCounters> counters{};
   std::array<Buckets, kTimings> timings{};
+  /// What may be spent a day; unset: no such budget. Of the text itself, not of a difference.
+  std::optional<double> day_tokens{}, day_usd{};
 };
 
 /// One pass over Prometheus text, sums over the labels. What isn't of the format is passed over.

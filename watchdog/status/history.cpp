@@ -86,6 +86,8 @@ void History::beat(const bus::Heartbeat& beat, Now now) {
   // Everything else is counted by the gateway; a worker's text has nothing of it.
   if (beat.metrics.empty() || beat.component != "gateway") return;
   Figures figures = read_figures(beat.metrics);
+  day_tokens_ = figures.day_tokens;
+  day_usd_ = figures.day_usd;
   if (p.figures && beat.uptime_ms > p.figures_uptime_ms)
     count(between(*p.figures, figures), static_cast<double>(beat.uptime_ms - p.figures_uptime_ms) / 1000);
   p.figures = std::move(figures);

@@ -101,11 +101,13 @@ class History {
   void close(Span span);
   void count(const Figures& increase, double seconds);
   void set_all(Span span, std::int64_t slot, float value);
+  [[nodiscard]] std::string budget() const;
   [[nodiscard]] std::string json_of(Span span, std::size_t points) const;
 
   std::array<SpanState, kSpans> spans_{};
   std::map<std::string, Process> processes_;
   std::optional<Mono> last_tick_{};
+  std::optional<double> day_tokens_{}, day_usd_{};  ///< budgets, as the gateway told them last
 };
 
 }  // namespace katana::watchdog

@@ -87,9 +87,9 @@ Result<std::vector<float>> read_track(object from, const char* name, std::int64_
 std::string History::json_of(Span span, std::size_t points) const {
   const SpanState& s = spans_[span];
   const std::int64_t step = step_ms(span);
-  std::string out = std::string("{\"span\":\"") + kSpanNames[span] +
-                    "\",\"step_ms\":" + std::to_string(step) +
-                    ",\"end_ms\":" + std::to_string(s.slot * step) + ",\"series\":{";
+  std::string out =
+      std::string("{\"span\":\"") + kSpanNames[span] + "\",\"step_ms\":" + std::to_string(step) +
+      ",\"end_ms\":" + std::to_string(s.slot * step) + ",\"day_budget\":{" + budget() + "},\"series\":{";
   for (std::size_t i = 0; i < kSeries; ++i) {
     append(out, kNames[i], s.tracks[i], s.slot, points);
     out += i + 1 < kSeries ? "," : "},\"processes\":{";
@@ -103,6 +103,19 @@ std::string History::json_of(Span span, std::size_t points) const {
   }
   if (out.back() == ',') out.pop_back();
   return out + "}}";
+}
+
+/// By the series that it bounds.
+std::string History::budget() const {
+  std::string out;
+  const auto add = [&](const char* series, const std::optional<double>& amount) {
+    if (!amount) return;
+    out.append(out.empty() ? "\"" : ",\"").append(series).append("\":");
+    append(out, static_cast<float>(*amount));
+  };
+  add("tokens", day_tokens_);
+  add("usd", day_usd_);
+  return out;
 }
 
 std::string History::dump() const {

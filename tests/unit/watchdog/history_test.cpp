@@ -250,6 +250,17 @@ TEST_F(HistoryTest, OneTooManyTakesNobodysPlaceButTheGatewayDoes) {
   EXPECT_NE(last("messages_per_min", 1), "null") << "and nobody throws it out again";
 }
 
+TEST_F(HistoryTest, SpendStandsBesideTheDaysBudget) {
+  beat(text_of(1));
+  EXPECT_NE(history.to_json(History::Day).find("\"day_budget\":{}"), std::string::npos);
+  beat(text_of(2, 0, 0,
+               "katana_budget_tokens{window=\"day\"} 2e6\nkatana_budget_tokens{window=\"month\"} 9e6\n"));
+  EXPECT_NE(history.to_json(History::Day).find("\"day_budget\":{\"tokens\":2e+06}"), std::string::npos)
+      << history.to_json(History::Day).substr(0, 100);
+  beat(text_of(3, 0, 0, "katana_budget_usd{window=\"day\"} 5\n"));
+  EXPECT_NE(history.point_json(History::Hour).find("\"day_budget\":{\"usd\":5}"), std::string::npos);
+}
+
 TEST_F(HistoryTest, IsBounded) {
   for (int i = 0; i < 300; ++i) {
     bus::Heartbeat b = gateway;
