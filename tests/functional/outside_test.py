@@ -9,7 +9,7 @@ import subprocess
 import unittest
 
 from harness import BIN, LIMIT, USER, Case, Process, Sandbox, eventually, free_port, main
-from watching import processes_of, told
+from watching import in_chat, processes_of, told
 
 AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"  # whom libcurl trusts
 GONE, BACK = "Nobody watches this bot any more", "This bot is watched again"
@@ -166,11 +166,22 @@ class Symptoms(Case):
             return any("requests to the provider failed" in json.dumps(i) for i in incidents)
         eventually("the incident", fail)
 
+    def test_a_mail_servers_certificate_that_expires_soon_is_told(self):
+        elsewhere = self.d.directory / "elsewhere"
+        elsewhere.mkdir()
+        sandbox = Sandbox(elsewhere, options=("--certificate-days", "10"))
+        self.d.processes.append(sandbox)
+        self.d.set(SMTP_URL=f"smtps://{sandbox.smtps}", SMTP_CA_FILE=sandbox.ca_file)
+        self.d.up()
+        self.assertIn("email: sent", self.d.command("alert-test")[1])
+        words = f"the certificate of smtps://{sandbox.smtps} expires in 9 days"
+        eventually("it is told", lambda: any(words in text for text in in_chat(self.d)))
+
     @unittest.skipUnless(own_mounts(), "needs a mount namespace of its own")
     def test_a_certificate_that_expires_soon_is_told(self):
         elsewhere = self.d.directory / "elsewhere"
         elsewhere.mkdir()
-        sandbox = Sandbox(elsewhere, options=("--https", "127.0.0.1:0"))  # its certificate holds for ten days
+        sandbox = Sandbox(elsewhere, options=("--https", "127.0.0.1:0", "--certificate-days", "10"))
         self.d.processes.append(sandbox)
         self.d.make_directories()
         gateway = Process("gateway", ["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$2" && exec "$3"', "sh",

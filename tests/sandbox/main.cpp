@@ -29,6 +29,7 @@ struct Options {
   std::vector<std::string> tokens;
   std::uint64_t seed = 1;
   std::string tls_dir;
+  int certificate_days = 90;
   std::string load;
   bool no_record = false;
   bool limits = false;
@@ -90,7 +91,7 @@ int run(const Options& options) {
   std::signal(SIGPIPE, SIG_IGN);
   Loop loop;
   const Signals stop(loop, {SIGINT, SIGTERM}, [&loop](int) { loop.stop(); });
-  const Tls tls;
+  const Tls tls(options.certificate_days);
   Record record(20'000, 64U << 20);
   record.turn(!options.no_record);
   Telegram telegram(loop, record, options.seed);
@@ -164,6 +165,9 @@ int main(int argc, char** argv) {
   app.add_option("--seed", options.seed, "where update ids and file ids begin")->capture_default_str();
   app.add_option("--tls-dir", options.tls_dir, "directory that gets ca.pem, the certificate to trust")
       ->check(CLI::ExistingDirectory);
+  app.add_option("--certificate-days", options.certificate_days, "how long the certificate holds")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
   app.add_option("--load", options.load,
                  "load generator: chats=200,messages=10000,tokens=1,token_ms=0,first_ms=0,patience_s=60; "
                  "starts with the first poll, prints a report, ends")

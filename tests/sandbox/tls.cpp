@@ -21,12 +21,12 @@ void add_extension(X509* certificate, int kind, const char* value) {
   X509_EXTENSION_free(extension);
 }
 
-X509* make_certificate(EVP_PKEY* key) {
+X509* make_certificate(EVP_PKEY* key, int days) {
   X509* certificate = X509_new();
   X509_set_version(certificate, 2);
   ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
   X509_gmtime_adj(X509_getm_notBefore(certificate), -3600);
-  X509_gmtime_adj(X509_getm_notAfter(certificate), 90L * 24 * 3600);
+  X509_gmtime_adj(X509_getm_notAfter(certificate), days * 24L * 3600);
   X509_set_pubkey(certificate, key);
   X509_NAME* name = X509_get_subject_name(certificate);
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("localhost"),
@@ -41,9 +41,9 @@ X509* make_certificate(EVP_PKEY* key) {
 
 }  // namespace
 
-Tls::Tls() {
+Tls::Tls(int days) {
   const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> key(EVP_EC_gen("P-256"), EVP_PKEY_free);
-  const std::unique_ptr<X509, decltype(&X509_free)> certificate(make_certificate(key.get()), X509_free);
+  const std::unique_ptr<X509, decltype(&X509_free)> certificate(make_certificate(key.get(), days), X509_free);
   context_ = SSL_CTX_new(TLS_server_method());
   SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                  SSL_MODE_RELEASE_BUFFERS);

@@ -7,10 +7,10 @@ struct ssl_ctx_st;
 namespace sandbox {
 
 /// A server's TLS context with a certificate made at start: self-signed, for localhost, 127.0.0.1 and ::1,
-/// good for ten days, and its own authority, so that a client can trust it by its file.
+/// good for so many days, and its own authority, so that a client can trust it by its file.
 class Tls {
  public:
-  Tls();
+  explicit Tls(int days);
   ~Tls();
   Tls(const Tls&) = delete;
   Tls& operator=(const Tls&) = delete;
