@@ -18,7 +18,6 @@ namespace katana::watchdog {
 namespace {
 
 constexpr Millis kLastWords{1'000};  // for notices that are being sent while we stop
-constexpr std::size_t kMaxIncidentFile = 16 << 20;
 constexpr Millis kKeepHistory{60'000};
 
 constexpr log::Room kLog{"watchdog"};
@@ -183,56 +182,6 @@ Result<void> Watchdog::open_deliveries() {
   return {};
 }
 
-void Watchdog::restore_incidents() {
-  const std::string path = directory_ + "/incidents.json";
-  if (std::filesystem::exists(path)) {
-    const auto restored = read_whole(path, kMaxIncidentFile).and_then([this](const std::string& s) {
-      return book_->restore(s, now());
-    });
-    if (!restored) kLog.error("open incidents of the last run are lost: {}", restored.error().detail);
-  }
-  recover_notices();
-  resume_channels();
-}
-
-/// Our former self may have died between a notice and the book's file. The spools know: a notice leaves them
-/// only after the file that holds it was written.
-void Watchdog::recover_notices() {
-  const std::uint64_t known = book_->last_notice();
-  std::map<std::uint64_t, Notice> in_doubt;
-  std::map<std::uint64_t, std::vector<std::string>> holders;
-  for (const auto& d : deliveries_)
-    for (auto& notice : d->waiting()) {
-      if (notice.number <= known) continue;
-      holders[notice.number].push_back(d->name());
-      in_doubt.emplace(notice.number, std::move(notice));
-    }
-  for (const auto& [number, notice] : in_doubt) {
-    book_->recover(notice, now());
-    const auto& has = holders[number];
-    for (const auto& d : deliveries_)
-      if (d->name() != notice.except && std::find(has.begin(), has.end(), d->name()) == has.end())
-        d->accept(notice);
-  }
-}
-
-void Watchdog::resume_channels() {
-  std::vector<std::string> moot;
-  for (const auto& [key, incident] : book_->open_incidents()) {
-    const Report& report = incident.report;
-    kLog.info("still open from the last run: {}", report.title);
-    if (report.component != "channel" || key == Judge::kOpsChat) continue;
-    const auto it = std::find_if(deliveries_.begin(), deliveries_.end(),
-                                 [&report](const auto& d) { return d->name() == report.where; });
-    if (it != deliveries_.end())
-      (*it)->resume_failing();
-    else
-      moot.push_back(key);  // that channel is no longer set
-  }
-  for (const auto& key : moot)
-    book_->resolve(key, now());
-}
-
 std::unique_ptr<telegram::BotApi> Watchdog::alert_bot() {
   return std::make_unique<telegram::HttpBotApi>(
       service_.http(), telegram::BotAccess{settings_.telegram.api_url, settings_.alerts.telegram_token,
@@ -265,68 +214,6 @@ Result<void> Watchdog::open_ops_chat() {
                       }});
   if (book_->is_open(Judge::kOpsChat)) ops_chat_->resume_failing();
   return {};
-}
-
-Result<void> Watchdog::open_dead_man() {
-  if (settings_.alerts.deadman_url.empty()) {
-    judge_->dead_man_works(now());  // it is no longer set
-    return {};
-  }
-  DeadMan::Chain chain{
-      [this](const std::string& id) {
-        bus::Heartbeat beat;
-        beat.component = beat.instance = kSelfCheck;
-        beat.process_id = id;
-        beat.host = host_;
-        if (own_beats_) own_beats_->publish(beat);
-      },
-      [this](const Notice& n, std::function<void(Result<void>)> then) { any_channel(n, std::move(then)); }};
-  dead_man_ = std::make_unique<DeadMan>(service_.loop(), service_.clock(), service_.http(),
-                                        settings_.alerts.deadman_url, std::move(chain),
-                                        DeadMan::Events{[this](const Error& e) {
-                                                          judge_->dead_man_failed(e, now());
-                                                          settle();
-                                                        },
-                                                        [this] {
-                                                          judge_->dead_man_works(now());
-                                                          settle();
-                                                        }});
-  if (book_->is_open(Judge::kDeadMan)) dead_man_->resume_failing();
-  // What is published before our own socket listens would be lost.
-  auto connected = service_.bus().connect_heartbeats(settings_.watch, [this, begun = false]() mutable {
-    if (!std::exchange(begun, true)) dead_man_->start();
-  });
-  if (!connected) return fail(with_context(connected.error(), "the dead-man switch's own heartbeat"));
-  own_beats_ = std::move(*connected);
-  return {};
-}
-
-/// Asks one after the other until one would take a notice.
-void Watchdog::any_channel(const Notice& notice, std::function<void(Result<void>)> then) {
-  struct Round {
-    Notice notice;
-    std::size_t next = 0;
-    std::string refusals;
-    std::function<void(Result<void>)> then;
-    std::function<void()> ask;
-  };
-  auto round = std::make_shared<Round>();
-  round->notice = notice;
-  round->then = std::move(then);
-  round->ask = [this, weak = std::weak_ptr<Round>(round)] {
-    const auto held = weak.lock();
-    if (!held) return;
-    if (held->next == deliveries_.size())
-      return held->then(
-          fail(Code::Internal, held->refusals.empty() ? "no alert channel is set" : held->refusals));
-    Delivery& delivery = *deliveries_[held->next++];
-    delivery.check(held->notice, [held, name = delivery.name()](const Result<void>& outcome) {
-      if (outcome) return held->then({});
-      held->refusals += (held->refusals.empty() ? "" : "; ") + name + ": " + outcome.error().detail;
-      held->ask();
-    });
-  };
-  round->ask();
 }
 
 Result<void> Watchdog::open_doors() {

@@ -68,6 +68,7 @@ class Watchdog {
   void tick();
   void apply(const Roster::Changes& changes);
   void vanished(const std::string& instance, std::int64_t pid);
+  void bury(const std::string& instance);
   void settle();
   void keep_book();
   void publish_soon();
@@ -104,7 +105,11 @@ class Watchdog {
   std::unique_ptr<Roster> roster_;
   loop::Timer limit_timer_;  ///< for a tick before the regular one
   std::unique_ptr<Exits> exits_;
-  std::map<std::string, loop::Timer> vanishing_;  ///< by instance: the wait for a goodbye
+  struct Vanished {
+    Change change;
+    loop::Timer wait;  ///< for its goodbye
+  };
+  std::map<std::string, Vanished> vanishing_;  ///< by instance
   std::unique_ptr<Book> book_;
   std::unique_ptr<Judge> judge_;
   std::unique_ptr<Symptoms> symptoms_;

@@ -64,13 +64,30 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
   settle();
 }
 
-/// Its goodbye, if there was one, may still be on its way here.
+/// Seen at once; but its goodbye, if there was one, may still be on its way here, and then nobody is to be
+/// woken.
 void Watchdog::vanished(const std::string& instance, std::int64_t pid) {
-  vanishing_[instance] = service_.loop().after(kLastBeat, [this, instance, pid] {
-    const auto timer = vanishing_.extract(instance);
-    apply(roster_->vanished(instance, pid, service_.clock().mono()));
-    settle();
-  });
+  auto changes = roster_->vanished(instance, pid, service_.clock().mono());
+  if (changes.empty()) return;
+  kLog.info("{}: {} -> {}: {}", instance, to_string(changes[0].from), to_string(changes[0].to),
+            changes[0].why);
+  publish_soon();
+  vanishing_[instance] = {std::move(changes[0]), service_.loop().after(kLastBeat, [this, instance] {
+                            bury(instance);
+                            settle();
+                          })};
+}
+
+/// What became of one that vanished is judged now: its time is over, or something new is known of it.
+void Watchdog::bury(const std::string& instance) {
+  const auto pending = vanishing_.extract(instance);
+  if (pending.empty() || stopping_) return;
+  Change& change = pending.mapped().change;
+  const Member* m = roster_->find(instance);
+  change.goodbye = m && m->said_goodbye;
+  change.why += change.goodbye ? ", after its goodbye" : ", without a goodbye";
+  judge_->changed(change, now());
+  symptoms_->changed(change, now());
 }
 
 void Watchdog::tick() {
@@ -87,6 +104,7 @@ void Watchdog::tick() {
 
 void Watchdog::apply(const Roster::Changes& changes) {
   for (const auto& change : changes) {
+    bury(change.instance);
     const bool bad = change.to == State::Down || change.to == State::Hung;
     kLog.write(bad && !stopping_ ? log::Level::Warning : log::Level::Info, "{}: {} -> {}: {}",
                change.instance, to_string(change.from), to_string(change.to), change.why);

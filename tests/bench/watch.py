@@ -58,6 +58,22 @@ def local(number, name):
         d.close()
 
 
+def alone():
+    """The first two for a worker that is killed where nobody supervises, as under systemd."""
+    d = Deployment()
+    try:
+        d.serve("claude")
+        d.start("katana-watchdog", KATANA_EXPECT="gateway,claude:1")
+        pid = wait_up(d, ("gateway", "claude"))["claude"]
+        time.sleep(0.6)
+        begin = time.monotonic_ns()
+        os.kill(pid, signal.SIGKILL)
+        noticed = after(lambda: process(d, "claude")["state"] == "down")
+        return noticed, page_of(d, begin, "CRITICAL claude")
+    finally:
+        d.close()
+
+
 def remote():
     """The same without a return, for a worker of another host that freezes, as by a partition."""
     d = Deployment()
@@ -91,6 +107,7 @@ def show(what, rounds):
 
 def main():
     show("killed, this machine", [local(signal.SIGKILL, "claude-1") for _ in range(ROUNDS)])
+    show("killed, nobody supervises", [alone() for _ in range(ROUNDS)])
     show("frozen, this machine", [local(signal.SIGSTOP, "claude-1") for _ in range(ROUNDS)])
     show("frozen, another host", [remote() for _ in range(ROUNDS)])
 

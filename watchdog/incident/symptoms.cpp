@@ -4,23 +4,18 @@
 #include <array>
 #include <utility>
 
-#include "common/core/text.hpp"
 #include "watchdog/incident/judge.hpp"
+#include "watchdog/incident/words.hpp"
 
 namespace katana::watchdog {
 namespace {
 
-constexpr std::size_t kLine = 300;  // UTF-16 units of foreign text in a notice
 constexpr const char* kOurs = "watchdog";
 constexpr std::array kOfAProcess{"telegram-backlog:", "poll:", "oldest-wait:"};
 constexpr std::string_view kDisk = "disk:";
 constexpr std::string_view kErrors = "provider-errors:";
 constexpr std::string_view kCertificate = "certificate:";
 constexpr std::string_view kSkew = "clock-skew:";
-
-std::string line_of(std::string_view s) {
-  return text::shorten(text::trim(text::one_line(text::sanitize(s))), kLine);
-}
 
 std::string bytes_of(std::uint64_t n) {
   if (n >= 10'000'000'000) return std::to_string(n / 1'000'000'000) + " GB";

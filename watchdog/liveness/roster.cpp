@@ -8,7 +8,7 @@
 namespace katana::watchdog {
 namespace {
 
-constexpr const char* kVanished = "its process is gone, without a goodbye";
+constexpr const char* kVanished = "its process is gone";
 constexpr int kHangAlarm = 86;  // service::Alarm::kExitStatus
 
 Event event_of(bus::ServiceState state) {
@@ -71,7 +71,12 @@ Roster::Changes Roster::beat(bus::Heartbeat beat, Mono now) {
   if (beat.instance.empty() || (members_.size() >= kMaxMembers && members_.count(beat.instance) == 0))
     return out;
   Member& m = member(beat.component, beat.instance, now);
-  if (m.buried != 0 && m.buried == beat.pid) return out;
+  if (m.buried != 0 && m.buried == beat.pid) {
+    // Its last word may come behind the news of its end.
+    if (m.state == State::Down && beat.state == bus::ServiceState::Stopped && beat.last_error.empty())
+      m.said_goodbye = true;
+    return out;
+  }
   const bool another = m.beat && m.beat->process_id != beat.process_id;
   // Overtaken on its way: old news, of itself or of the process that took its place.
   if (m.beat && !another && beat.seq < m.beat->seq) return out;
@@ -173,7 +178,7 @@ void Roster::judge(Member& m, Mono now, Changes& out) {
   if (presence == Presence::There) {
     apply(m, Event::Frozen, quiet + ", and the process is still there", now, out);
   } else if (presence == Presence::Gone) {
-    apply(m, Event::Exited, kVanished, now, out);
+    apply(m, Event::Exited, std::string(kVanished) + ", without a goodbye", now, out);
   } else if (silence >= std::max(first, limits_.gone)) {
     apply(m, Event::Silent, quiet, now, out);
   } else if (stuck(m, now)) {

@@ -183,6 +183,11 @@ TEST_F(RosterTest, AnExitThatTheKernelTellsIsKnownAtOnceUnlessItSaidGoodbye) {
   ASSERT_EQ(changes.size(), 1u);
   EXPECT_EQ(changes[0].to, State::Down);
   EXPECT_TRUE(roster.beat(b, now).empty()) << "a beat that was still under way";
+  EXPECT_FALSE(roster.find("claude-1")->said_goodbye);
+  auto bye = b;
+  bye.state = ServiceState::Stopped;
+  EXPECT_TRUE(roster.beat(bye, now).empty());
+  EXPECT_TRUE(roster.find("claude-1")->said_goodbye) << "its last word came behind the news of its end";
   b.pid = 101;
   b.process_id = "another";
   EXPECT_EQ(roster.beat(b, now).back().to, State::Up);
