@@ -12,6 +12,7 @@ namespace katana::watchdog {
 namespace {
 
 constexpr std::size_t kMaxHistoryFile = 8 << 20;
+constexpr Millis kKeptWithin{3'000};
 
 constexpr log::Room kLog{"watchdog"};
 
@@ -91,13 +92,28 @@ control::Answer Watchdog::on_duty(const control::Request& request) {
 }
 
 /// What was done is said once it would survive us: behind the book's writing, which waits in the same lines.
+/// If the disk takes long, that is said instead.
 void Watchdog::reply_when_kept(control::Answer answer, control::ControlServer::Reply reply) {
-  service_.loop().post([this, answer = std::move(answer), reply = std::move(reply)] {
+  struct Asker {
+    control::Answer answer;
+    control::ControlServer::Reply reply;
+    loop::Timer limit{};
+    void say(const std::string& but) {
+      if (auto then = std::exchange(reply, {})) then({answer.status, answer.text + but});
+      limit.reset();
+    }
+  };
+  auto asker = std::make_shared<Asker>(Asker{std::move(answer), std::move(reply)});
+  asker->limit = service_.loop().after(kKeptWithin, [asker] {
+    const auto held = asker;
+    held->say("It isn't on disk yet, and would end with the watchdog.\n");
+  });
+  service_.loop().post([this, asker] {
     disk_->run([] { return Result<void>{}; },
-               [this, answer, reply](const Result<void>&) mutable {
-                 if (not_kept_)
-                   answer.text += "It isn't on disk, and ends with the watchdog: " + not_kept_->detail + "\n";
-                 reply(answer);
+               [this, asker](const Result<void>&) {
+                 asker->say(not_kept_
+                                ? "It isn't on disk, and ends with the watchdog: " + not_kept_->detail + "\n"
+                                : std::string());
                });
   });
 }

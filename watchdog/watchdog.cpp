@@ -7,7 +7,6 @@
 
 #include <unistd.h>
 
-#include "common/core/host.hpp"
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
 #include "common/service/program.hpp"
@@ -34,7 +33,6 @@ service::Identity identity_of(const config::Settings& s) {
   identity.instance = s.instance.empty() ? "watchdog" : s.instance;
   identity.keys_dir = s.keys_dir;
   identity.http_address = s.watchdog_http;
-  identity.http_name = host_of(authority_of(s.page_url));
   identity.http_optional = true;  // the page isn't worth the service
   identity.drain_limit = Millis{2'000};
   return identity;

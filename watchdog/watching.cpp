@@ -52,8 +52,11 @@ void Watchdog::heard(const bus::Heartbeat& beat) {
     if (dead_man_) dead_man_->heard(beat.process_id);
     return;
   }
-  apply(roster_->beat(beat, service_.clock().mono()));
+  const auto changes = roster_->beat(beat, service_.clock().mono());
   const Member* m = roster_->find(beat.instance);
+  if (const auto gone = vanishing_.find(beat.instance); gone != vanishing_.end() && m && m->said_goodbye)
+    gone->second.change.goodbye = true;
+  apply(changes);
   if (!m || !m->beat || m->beat->process_id != beat.process_id) return;  // the last words of a dead process
   if (!m->child && beat.host == host_ && m->state != State::Down) exits_->watch(beat.instance, beat.pid);
   history_.beat(beat, now());
@@ -83,8 +86,6 @@ void Watchdog::bury(const std::string& instance) {
   const auto pending = vanishing_.extract(instance);
   if (pending.empty() || stopping_) return;
   Change& change = pending.mapped().change;
-  const Member* m = roster_->find(instance);
-  change.goodbye = m && m->said_goodbye;
   change.why += change.goodbye ? ", after its goodbye" : ", without a goodbye";
   judge_->changed(change, now());
   symptoms_->changed(change, now());

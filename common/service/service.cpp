@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "common/bus/zmq_bus.hpp"
-#include "common/core/host.hpp"
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
 #include "common/service/alarm.hpp"
@@ -86,7 +85,6 @@ struct Service::Impl {
   bus::Heartbeat look();
   void publish(bool with_metrics);
   std::string metrics_text(const bus::Heartbeat& now);
-  [[nodiscard]] bool means_us(const net::ServerRequest& request) const;
   net::ServerResponse serve(const net::ServerRequest& request);
 
   Identity identity;
@@ -331,16 +329,7 @@ std::string Service::Impl::metrics_text(const bus::Heartbeat& now) {
   return metrics.text();
 }
 
-bool Service::Impl::means_us(const net::ServerRequest& request) const {
-  if (!is_loopback(host_of(identity.http_address))) return true;
-  const auto named = request.header ? request.header("Host") : std::string_view{};
-  return names_this_machine(named, host_of(host)) ||
-         (!identity.http_name.empty() && host_of(named) == identity.http_name);
-}
-
 net::ServerResponse Service::Impl::serve(const net::ServerRequest& request) {
-  if (!means_us(request))
-    return {421, "text/plain; charset=utf-8", "Nothing here goes by that host name.\n", {}, {}};
   if (request.path == "/metrics" && !hooks.metrics_page) {
     net::ServerResponse out;
     out.content_type = "text/plain; version=0.0.4; charset=utf-8";

@@ -46,7 +46,6 @@ struct Identity {
   std::string component;  ///< "gateway", "claude", "openai", "watchdog"
   std::string instance;
   std::string http_address;    ///< empty: no HTTP server
-  std::string http_name;       ///< under which a proxy shows our pages, if one does
   bool http_optional = false;  ///< an address that can't be had is no reason not to start: tried again
   std::string watch_endpoint;  ///< where heartbeats go; empty: none (the watchdog itself)
   std::string keys_dir;
@@ -55,9 +54,7 @@ struct Identity {
 };
 
 /// The skeleton that every process stands on: signals, Starting → Ready → Draining → Stopped, heartbeats,
-/// READY=1 and WATCHDOG=1 for systemd, the hang alarm (`_exit(86)`), metrics, the HTTP server (on a loopback
-/// address it answers to the names of this machine and `http_name` alone: a browser here must not read it for
-/// another site). Owned by
+/// READY=1 and WATCHDOG=1 for systemd, the hang alarm (`_exit(86)`), metrics, the HTTP server. Owned by
 /// `main`; its constructor touches nothing outside but the loop, so that rooms can be built over it before
 /// `run`. Loop thread only.
 ///

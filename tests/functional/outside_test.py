@@ -109,6 +109,24 @@ class Watched(Case):
         self.later(1)
         self.assertEqual((self.count(GONE), self.count(BACK)), (0, 0))
 
+    def test_a_worker_that_somebody_else_restarts_in_good_order_pages_nobody(self):
+        self.d.make_directories()
+        self.d.start("katana-gateway")
+        worker = self.d.start("katana-claude", name="claude-0")
+        self.d.wait_ready(("claude",))
+        self.d.set(KATANA_EXPECT="gateway,claude:1")
+        self.watchdog("watchdog")
+        for n in range(1, 6):
+            before = eventually("it is up", lambda: self.d.pid_of("claude"))
+            worker.signal(signal.SIGTERM)
+            worker.wait()
+            worker = self.d.start("katana-claude", name=f"claude-{n}")
+            eventually("its successor is up", lambda: self.d.pid_of("claude") not in (None, before))
+        worker.signal(signal.SIGKILL)
+        worker.wait()
+        told(self.d, "CRITICAL", "claude is down")
+        self.assertEqual(len(in_chat(self.d)), 1, in_chat(self.d))
+
     def test_over_tcp_each_party_shows_a_key_of_its_own(self):
         self.assertEqual(self.d.command("keygen", "keys")[0], 0)
         keys = self.d.directory / "keys"

@@ -35,6 +35,8 @@ class Channel {
   /// Whether it would take a notice now, as far as that can be known without sending one. May be asked while
   /// `send` is under way; asked again, the former question is dropped.
   virtual void probe(std::function<void(Result<void>)> then) = 0;
+  /// Whether a probe that passes shows that what kept a notice from being taken is over.
+  [[nodiscard]] virtual bool probe_proves() const { return false; }
 };
 
 }  // namespace katana::watchdog

@@ -21,6 +21,7 @@ class CommandChannel final : public Channel {
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override;
   void probe(std::function<void(Result<void>)> then) override;
+  [[nodiscard]] bool probe_proves() const override { return true; }
 
  private:
   const std::string name_ = "command";

@@ -117,20 +117,28 @@ void Delivery::accept(const Notice& notice, std::function<void(Result<Receipt>)>
               if (!written) kLog.error("{}: {}; sending without the spool", name(), written.error().detail);
               stored(number);
             });
-  if (!unstored_)
-    unstored_ = loop_.after(kStoredWithin, [this] {
-      unstored_.reset();
-      kLog.error("{}: the disk takes more than {}; sending without the spool", name(), human(kStoredWithin));
-      stored(next_number_ - 1);
-    });
+  limit_storing();
 }
 
 void Delivery::stored(std::uint64_t number) {
   for (auto& item : waiting_)
     if (item.number <= number) item.stored = true;
-  if (std::all_of(waiting_.begin(), waiting_.end(), [](const Item& i) { return i.stored; }))
-    unstored_.reset();
+  limit_storing();
   pump();
+}
+
+/// Those that aren't stored were accepted in the order of their numbers: the first one's time runs out first.
+void Delivery::limit_storing() {
+  const Item* first = nullptr;
+  for (const auto& item : waiting_)
+    if (!item.stored && (first == nullptr || item.number < first->number)) first = &item;
+  unstored_.reset();
+  if (first == nullptr) return;
+  const auto wait = std::chrono::ceil<Millis>(first->since + kStoredWithin - clock_.mono());
+  unstored_ = loop_.after(std::max(wait, Millis{0}), [this, number = first->number] {
+    kLog.error("{}: the disk takes more than {}; sending without the spool", name(), human(kStoredWithin));
+    stored(number);
+  });
 }
 
 void Delivery::queue(Item item) {
@@ -150,13 +158,21 @@ void Delivery::queue(Item item) {
 void Delivery::replace(std::unique_ptr<Channel> channel) {
   next_ = std::move(channel);
   if (!limited_) retry_.reset();  // fresh secrets end no flood wait
+  if (!sending_) adopt();
+  if (told_ || failed_looks_ > 0) look();
   pump();
+}
+
+void Delivery::adopt() {
+  if (!next_) return;
+  channel_ = std::move(next_);
+  if (!probes_.empty()) ask_channel();  // its answer went with the former one
 }
 
 void Delivery::start() {
   started_ = true;
-  if (told_) look();  // what an earlier process told may be over
   look_ = loop_.every(kLook, [this] { look(); });
+  if (told_) look();  // what an earlier process told may be over
   pump();
 }
 
@@ -201,7 +217,8 @@ void Delivery::look() {
       failed_looks_ = 0;
       last_error_.clear();
       look_ = loop_.every(kLook, [this] { look(); });
-      return tell_working();
+      if (!failed_sending_ || channel_->probe_proves()) tell_working();
+      return;
     }
     const Error& error = outcome.error();
     last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;
@@ -228,10 +245,7 @@ void Delivery::pump() {
     finish_front();
   }
   if (!started_ || sending_ || retry_ || waiting_.empty() || !waiting_.front().stored) return;
-  if (next_) {
-    channel_ = std::move(next_);
-    if (!probes_.empty()) ask_channel();
-  }
+  adopt();
   if (const Millis wait = take_turn(); wait.count() > 0) return go_on(wait);
   sending_ = true;
   sending_since_ = clock_.mono();
@@ -268,7 +282,7 @@ void Delivery::done(Result<Receipt> result) {
   keep_thread(front.notice.incident, result->thread);
   finish_front();
   failures_ = 0;
-  refused_ = limited_ = false;
+  refused_ = limited_ = failed_sending_ = false;
   backoff_.reset();
   last_error_.clear();
   tell_working();
@@ -288,6 +302,7 @@ void Delivery::go_on(Millis wait) {
 
 void Delivery::failed(const Error& error) {
   ++failures_;
+  failed_sending_ = true;
   refused_ = error.code == Code::Rejected;
   limited_ = error.code == Code::RateLimited;
   last_error_ = std::string(katana::to_string(error.code)) + ": " + error.detail;

@@ -59,7 +59,7 @@ class Delivery {
   /// Makes the directory and takes up what an earlier process left. Blocks: before the loop runs.
   Result<void> load();
   /// An earlier process told that it fails; the next success says that it works.
-  void resume_failing() { told_ = true; }
+  void resume_failing() { told_ = failed_sending_ = true; }
   /// `then`, if given, hears of the first try's outcome. A test goes before what waits: somebody waits for
   /// it.
   void accept(const Notice& notice, std::function<void(Result<Receipt>)> then = {});
@@ -94,6 +94,8 @@ class Delivery {
   void keep_thread(const std::string& incident, const std::string& thread);
   [[nodiscard]] std::string thread_of(const std::string& incident) const;
   void stored(std::uint64_t number);
+  void limit_storing();
+  void adopt();
   void pump();
   void look();
   void probe(std::function<void(Result<void>)> then);
@@ -124,9 +126,10 @@ class Delivery {
   bool sending_ = false;
   Mono sending_since_{};
   bool told_ = false;
-  bool refused_ = false;  ///< the last try, for the notice's own sake
-  bool limited_ = false;  ///< the last try, by the other side's flood limit
-  double turns_ = 0;      ///< notices that may go at once
+  bool refused_ = false;         ///< the last try, for the notice's own sake
+  bool failed_sending_ = false;  ///< the last notice that was tried; a probe may not see why
+  bool limited_ = false;         ///< the last try, by the other side's flood limit
+  double turns_ = 0;             ///< notices that may go at once
   Mono counted_{};
   int failures_ = 0;
   Backoff backoff_{Millis{1'000}, Millis{60'000}};

@@ -18,6 +18,7 @@ class EmailChannel final : public Channel {
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override;
   void probe(std::function<void(Result<void>)> then) override;
+  [[nodiscard]] bool probe_proves() const override { return true; }
 
  private:
   [[nodiscard]] net::Mail envelope() const;

@@ -260,6 +260,10 @@ Result<Silence> Book::silence(const std::string& what, Seconds length, Now now) 
   if (incident) {
     s.what = incident->report.key;
     s.keys = incident->members;
+    // Of a storm that is over: what was in it.
+    for (const auto& past : history_)
+      if (incident->resolved && past.thread == incident->thread && past.report.key != s.what)
+        s.keys.push_back(past.report.key);
   }
   s.since = now.wall;
   s.until = now.wall + length;

@@ -1,4 +1,5 @@
-// Judge, about the watchdog itself: its life and its parent's, its channels, the ops chat, the dead-man switch.
+// Judge, about the watchdog itself: its life and its parent's, its channels, the ops chat, the dead-man
+// switch.
 #include "watchdog/incident/judge.hpp"
 #include "watchdog/incident/words.hpp"
 

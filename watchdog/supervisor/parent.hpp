@@ -35,8 +35,9 @@ class Parent {
   static constexpr Millis kSilence{5'000};
   /// A process listens to signals this long after its start; before, they would end it.
   static constexpr Millis kListens{2'000};
-  /// Ends that a watchdog's successor must hear of; above it the oldest are forgotten.
-  static constexpr std::size_t kMostDeaths = 1'000;
+  /// Ends that a watchdog's successor must hear of; above it the oldest are forgotten. With their last words
+  /// less than LineWriter::kMost.
+  static constexpr std::size_t kMostDeaths = 100;
 
   Parent(loop::Loop& loop, const Clock& clock, std::vector<Program> programs, Program watchdog,
          int output_fd);

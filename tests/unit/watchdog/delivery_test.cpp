@@ -25,6 +25,7 @@ class FakeChannel final : public Channel {
   [[nodiscard]] const std::string& name() const override { return name_; }
   [[nodiscard]] Pace pace() const override { return {1'000, Millis{1}}; }
   void probe(std::function<void(Result<void>)> then) override { then(word_); }
+  [[nodiscard]] bool probe_proves() const override { return true; }
   void send(const Notice& notice, const std::string& thread,
             std::function<void(Result<Receipt>)> then) override {
     calls_.push_back({notice, thread, std::move(then)});
@@ -293,6 +294,23 @@ TEST_F(DeliveryTest, WhatAnEarlierProcessToldIsOverWhenTheOtherSideSaysSo) {
   word = {};
   resume();
   EXPECT_EQ(working, 1);
+}
+
+TEST_F(DeliveryTest, FreshSecretsEndWhatALookFound) {
+  word = fail(Code::Auth, "535");
+  delivery->replace(std::make_unique<FakeChannel>(calls, word));
+  delivery.reset();
+  disk = std::make_unique<Disk>(loop);
+  delivery = std::make_unique<Delivery>(
+      loop, clock, *disk, std::make_unique<FakeChannel>(calls, word), directory.string(),
+      Delivery::Events{[this](const Error&) { ++failing; }, [this] { ++working; }});
+  ASSERT_TRUE(delivery->load());
+  delivery->resume_failing();
+  delivery->start();
+  EXPECT_EQ(working, 0);
+  const Result<void> well{};
+  delivery->replace(std::make_unique<FakeChannel>(calls, well));
+  EXPECT_EQ(working, 1) << "nothing waits, and it is known at once";
 }
 
 TEST_F(DeliveryTest, ACheckIsOfTheSpoolAndOfTheOtherSide) {

@@ -312,6 +312,18 @@ TEST_F(TellingTest, SilencesOfTwoStormsStandBesideEachOther) {
   EXPECT_TRUE(book.is_silenced(report("claude-2")));
 }
 
+TEST_F(TellingTest, ASilenceOfAStormThatIsOverIsAboutWhatWasInIt) {
+  fail_all(10);
+  pass(Millis{2'000});
+  const std::string id = book.open_incidents().at("storm").id;
+  mend_all(10);
+  pass(Millis{2'000});
+  ASSERT_FALSE(book.is_open("storm"));
+  ASSERT_TRUE(book.silence(id, Seconds{3'600}, now()));
+  EXPECT_TRUE(book.is_silenced(report("claude-7")));
+  EXPECT_FALSE(book.is_silenced(report("openai-7")));
+}
+
 TEST_F(TellingTest, AStormIsAcknowledgedAsOneAndRemindedOfAsOne) {
   fail_all(50);
   pass(Millis{2'000});
