@@ -158,10 +158,10 @@ class Gateway {
   bool outbox_awaited_ = false;  ///< the last thing that draining waits for
 };
 
-/// Reads settings, builds the service and runs it; the exit status.
 /// A place on the disk that the store is on; if that is another machine's, on the one of our own files.
 std::string disk_of(const config::Settings& settings);
 
+/// Reads settings, builds the service and runs it; the exit status.
 int run(const config::Settings& settings, const config::CommandLine& line, config::ModelTable models);
 
 }  // namespace katana::gateway

@@ -8,6 +8,7 @@ Another host is a worker with a host name of its own (`unshare --uts`, for root)
 
 import os
 import pathlib
+import random
 import signal
 import statistics
 import sys
@@ -19,6 +20,11 @@ from harness import OPS_CHAT, Deployment, eventually  # noqa: E402
 from watching import wait_up  # noqa: E402
 
 ROUNDS = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+
+
+def settle():
+    """Some time, and then some: what happens now and then (beats, looks) must not always be met at one point."""
+    time.sleep(0.6 + random.random())
 
 
 def process(d, name):
@@ -48,7 +54,7 @@ def local(number, name):
     try:
         d.up()
         pid = wait_up(d)[name]
-        time.sleep(0.6)
+        settle()
         begin = time.monotonic_ns()
         os.kill(pid, number)
         noticed = after(lambda: (p := process(d, name))["state"] != "up" and p["state"] != "late" or p["restarts"] > 0)
@@ -65,7 +71,7 @@ def alone():
         d.serve("claude")
         d.start("katana-watchdog", KATANA_EXPECT="gateway,claude:1")
         pid = wait_up(d, ("gateway", "claude"))["claude"]
-        time.sleep(0.6)
+        settle()
         begin = time.monotonic_ns()
         os.kill(pid, signal.SIGKILL)
         noticed = after(lambda: process(d, "claude")["state"] == "down")
@@ -89,7 +95,7 @@ def remote():
         elsewhere = Process("elsewhere", ["unshare", "--uts", script], d.env, d.directory)
         d.processes.append(elsewhere)
         wait_up(d, ("gateway", "claude", "openai"))
-        time.sleep(0.6)
+        settle()
         begin = time.monotonic_ns()
         elsewhere.signal(signal.SIGSTOP)
         noticed = after(lambda: process(d, "openai")["state"] == "down")

@@ -240,6 +240,9 @@ class Webhook(Case):
         key.chmod(0o600)
         self.assertEqual(self.d.command("restart", "claude-1")[0], 0)
         self.assertEqual(event("resolve", "claude-1 does not start")["dedup_key"], opened["dedup_key"])
+        self.assertIn("webhook: sent", self.d.command("alert-test")[1])
+        self.assertEqual(event("resolve", "alert-test")["dedup_key"], event("trigger", "alert-test")["dedup_key"],
+                         "a test leaves nothing open")
         self.assertNotIn("tests-routing-key", katana.log() + "".join(in_chat(self.d)))
         self.assertNotIn("ACKNOWLEDGED", "".join(in_chat(self.d)), "people see that where they did it")
 

@@ -6,7 +6,7 @@ import signal
 import threading
 
 from harness import ALERT_TOKEN, OPS_CHAT, Case, eventually, main
-from watching import in_chat, kill, pid_of_program, replaced, told, wait_up
+from watching import in_chat, in_mail, kill, pid_of_program, replaced, told, wait_up
 
 ON_DUTY = OPS_CHAT  # the ops chat of the tests is somebody's private chat
 STRANGER = 666
@@ -177,6 +177,29 @@ class CommandLine(Case):
         self.assertIn("docker-compose restart claude", err)
 
 
+class Earlier(Case):
+    def test_what_was_told_of_things_that_are_no_longer_set_is_over(self):
+        katana = self.d.up()
+        kill(wait_up(self.d)["claude-1"])
+        told(self.d, "RESOLVED", "claude-1")
+        katana.stop()
+        kept = self.d.directory / "state/watchdog/incidents.json"
+        book = json.loads(kept.read_text())
+        for key in ("dead-man", "channel:webhook", "ops-chat"):
+            name = "earlier" + key.replace(":", "")
+            incident = {**book["history"][0], "id": name, "thread": name, "key": key, "title": f"earlier: {key}", "except": "",
+                        "component": "channel" if ":" in key or key == "ops-chat" else "watchdog", "where": key.split(":")[-1]}
+            del incident["resolved_ms"]
+            book["open"].append(incident)
+        kept.write_text(json.dumps(book))
+        self.d.set(TELEGRAM_ALERT_BOT_TOKEN=None, TELEGRAM_ALERT_CHAT_ID=None)
+        self.d.up()
+        for key in ("dead-man", "channel:webhook", "ops-chat"):
+            eventually(f"the end of {key} is told", lambda: any(
+                subject.startswith(f"[katana] RESOLVED earlier: {key}") for subject in in_mail(self.d)))
+        self.assertEqual(self.d.status()["incidents"], [])
+
+
 class Drill(Case):
     def test_it_shows_page_answer_and_resolution(self):
         self.d.up()
@@ -193,6 +216,19 @@ class Drill(Case):
         self.assertEqual(self.sandbox.texts(), ["A long story. The end."])
         announced = next(t for t in in_chat(self.d) if "TEST a drill: claude-1 will be killed" in t)
         self.assertEqual(in_chat(self.d).index(announced), 0, "announced before it happens")
+
+    def test_what_was_announced_to_nobody_is_not_done(self):
+        self.d.set(TELEGRAM_ALERT_BOT_TOKEN=None, TELEGRAM_ALERT_CHAT_ID=None, SMTP_URL=None, SMTP_CA_FILE=None,
+                   ALERT_EMAIL_FROM=None, ALERT_EMAIL_TO=None)
+        self.d.up()
+        pids = wait_up(self.d)
+        self.sandbox.script(provider="anthropic", match="story", tokens=60, token_ms=50, answer="A long story. The end.")
+        self.sandbox.say("Tell me a long story")
+        status, out, err = self.d.command("drill")
+        self.assertEqual(status, 1, out)
+        self.assertIn("announced to nobody, and nothing was killed; see katana alert-test", err)
+        self.sandbox.wait_text("A long story. The end.")
+        self.assertEqual(wait_up(self.d), pids)
 
     def test_where_somebody_else_restarts_it_kills_by_itself(self):
         self.d.serve()

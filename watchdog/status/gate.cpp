@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <arpa/inet.h>
+
 #include "common/core/host.hpp"
 #include "common/core/text.hpp"
 #include "common/log/log.hpp"
@@ -23,18 +25,42 @@ std::string header(const net::ServerRequest& request, std::string_view name) {
   return request.header ? std::string(request.header(name)) : std::string();
 }
 
+/// `host` of `host`, `host:port`, `[v6]:port`, in lower case.
+std::string without_port(std::string_view authority) {
+  const auto bracket = authority.find(']');
+  const auto colon = authority.find(':', bracket == std::string_view::npos ? 0 : bracket);
+  return lower(authority.substr(0, colon));
+}
+
+/// `host:port` of `scheme://host:port/…`.
+std::string_view authority_of(std::string_view url) {
+  const auto slashes = url.find("://");
+  if (slashes == std::string_view::npos) return {};
+  url.remove_prefix(slashes + 3);
+  return url.substr(0, url.find('/'));
+}
+
+bool is_address(const std::string& host) {
+  in_addr v4{};
+  in6_addr v6{};
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']')
+    return inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &v6) == 1;
+  return inet_pton(AF_INET, host.c_str(), &v4) == 1;
+}
+
 }  // namespace
 
 Gate::Gate(Secret token, const std::string& listen, const std::string& page_url, const std::string& host)
     : token_(std::move(token)),
-      open_to_others_(!listen.empty() && !is_loopback(host_of(listen))),
+      open_to_others_(!listen.empty() && !is_loopback(without_port(listen))),
       host_(lower(host)),
-      page_host_(host_of(authority_of(page_url))),
+      page_host_(without_port(authority_of(page_url))),
       page_origin_(lower(page_url.substr(0, page_url.find("://") + 3)) + lower(authority_of(page_url))) {}
 
 bool Gate::serves(std::string_view host_header) const {
-  return names_this_machine(host_header, host_) ||
-         (!page_host_.empty() && host_of(host_header) == page_host_);
+  if (host_header.empty()) return true;
+  const std::string host = without_port(host_header);
+  return is_address(host) || host == "localhost" || host == host_ || (!host.empty() && host == page_host_);
 }
 
 bool Gate::from_us(const net::ServerRequest& request) const {

@@ -100,12 +100,14 @@ TEST(Loop, LongPeriodsShareTheirTurns) {
   auto turn = loop.after_wait([&] { ++turns; });
   int last = -1;
   auto slow = loop.every(Millis{200}, [&] { last = turns; });
-  std::this_thread::sleep_for(Millis{30});  // whenever they were asked for
+  // They are asked for at different times, and would otherwise never meet.
+  std::this_thread::sleep_for(Millis{30});
   auto quick = loop.every(Millis{100}, [&] {
     if (fired++ == 0) first = std::chrono::duration_cast<Millis>(std::chrono::steady_clock::now() - began);
     both += last == turns;
   });
-  ASSERT_TRUE(drive(loop, [&] { return fired >= 8 && both >= 1; }));
+  ASSERT_TRUE(drive(loop, [&] { return fired >= 8; }));
+  EXPECT_GE(both, 1);
   EXPECT_GE(first.count(), 50) << "half a period at least";
 }
 
@@ -115,11 +117,13 @@ TEST(Loop, ALateTimerIsInTimeAgain) {
   int fired = 0;
   bool in_time = false;
   auto tick = loop.every(kPeriod, [&] {
-    if (++fired == 1) std::this_thread::sleep_for(Millis{130});
-    // Whatever the machine does besides: one of the next comes near its hour again.
-    if (fired > 1 && phase(kPeriod) < 25) in_time = true;
+    // The stall that makes the second one late by half a period.
+    if (++fired == 1) std::this_thread::sleep_for(Millis{150});
+    // Whatever the machine does besides: of the next twenty one comes near its hour.
+    if (fired > 2 && phase(kPeriod) < 25) in_time = true;
   });
-  EXPECT_TRUE(drive(loop, [&] { return in_time; }));
+  ASSERT_TRUE(drive(loop, [&] { return fired >= 22 || in_time; }));
+  EXPECT_TRUE(in_time);
 }
 
 TEST(Loop, ATimerMayBeReplacedInItsOwnCallback) {

@@ -38,6 +38,16 @@ class JudgeTest : public testing::Test {
       book.tick(now());
     }
   }
+  /// An incident that an earlier watchdog opened and told.
+  void earlier(const std::string& kind, const std::string& instance) {
+    Report report;
+    report.key = kind + instance;
+    report.component = instance.substr(0, instance.find('-'));
+    report.where = report.process = instance;
+    report.title = kind + " of " + instance;
+    book.open(report, now());
+    sent.clear();
+  }
   Now now() const { return {clock.mono(), clock.wall()}; }
 
   ManualClock clock;
@@ -84,13 +94,7 @@ TEST_F(JudgeTest, AHangIsToldWhereNobodySupervisesAndProcessesAreExpected) {
 }
 
 TEST_F(JudgeTest, ACrashLoopOfAnEarlierWatchdogEndsAndHidesNoLaterDeath) {
-  Report loop;
-  loop.key = "crash-loop:claude-1";
-  loop.component = "claude";
-  loop.where = loop.process = "claude-1";
-  loop.title = "claude-1 is in a crash loop";
-  book.open(loop, now());
-  sent.clear();
+  earlier("crash-loop:", "claude-1");
   tell(roster.launched("claude", "claude-1", 100, clock.mono()));
   pass(Millis{70'000}, {make("gateway"), make("claude-1")});
   EXPECT_FALSE(book.is_open("crash-loop:claude-1"));
@@ -102,13 +106,7 @@ TEST_F(JudgeTest, ACrashLoopOfAnEarlierWatchdogEndsAndHidesNoLaterDeath) {
 }
 
 TEST_F(JudgeTest, WhatAnEarlierWatchdogToldByNameIsNotMissedBesides) {
-  Report down;
-  down.key = "process:claude-1";
-  down.component = "claude";
-  down.where = down.process = "claude-1";
-  down.title = "claude-1 is down";
-  book.open(down, now());
-  sent.clear();
+  earlier("process:", "claude-1");
   pass(Millis{90'000}, {make("gateway")});
   EXPECT_FALSE(book.is_open("expect:claude"));
   EXPECT_TRUE(sent.empty());
@@ -143,12 +141,7 @@ TEST_F(JudgeTest, AHostThatIsGoneForGoodIsOverWhenNobodyMissesItsProcesses) {
 }
 
 TEST_F(JudgeTest, DeadLettersOfAGatewayThatHasAnotherNameNowAreOver) {
-  Report letters;
-  letters.key = "dead-letters:gateway-old";
-  letters.component = "gateway";
-  letters.where = "gateway-old";
-  letters.title = "letters";
-  book.open(letters, now());
+  earlier("dead-letters:", "gateway-old");
   pass(Millis{50'000}, {make("gateway"), make("claude-1")});
   EXPECT_TRUE(book.is_open("dead-letters:gateway-old"));
   pass(Millis{15'000}, {make("gateway"), make("claude-1")});

@@ -147,6 +147,7 @@ TEST_F(ParentTest, HundredsOfLinesReachAWatchdogThatReadsThemLate) {
   std::vector<Program> programs;
   for (int i = 0; i < 400; ++i)
     programs.push_back(script("worker-" + std::to_string(i) + std::string(40, 'x'), "claude", "exit 0"));
+  // It reads when the socket has been full for a while; however long that is, no line may be missing.
   const auto wd = script("watchdog", "watchdog", "sleep 1; exec cat > " + file("seen"));
   run(std::move(programs), wd, [&] { return read("seen").find("begin\n") != std::string::npos; });
   std::size_t plans = 0;

@@ -35,6 +35,21 @@ class TellingTest : public testing::Test {
     for (int i = 1; i <= count; ++i)
       book.resolve("process:claude-" + std::to_string(i), now());
   }
+  void flap(int times) {
+    for (int i = 0; i < times; ++i) {
+      book.open(report("claude-1"), now());
+      pass(Millis{1'000});
+      book.resolve("process:claude-1", now());
+      pass(Millis{1'000});
+    }
+  }
+  static Report email_fails() {
+    Report r;
+    r.key = "channel:email";
+    r.component = "channel";
+    r.where = r.except = "email";
+    return r;
+  }
   Now now() const { return {clock.mono(), clock.wall()}; }
   std::vector<NoticeKind> kinds() const {
     std::vector<NoticeKind> out;
@@ -122,11 +137,7 @@ TEST_F(TellingTest, TwoFailuresSecondsApartAreTwoIncidents) {
 
 TEST_F(TellingTest, AFewAtOnceAreToldEachForItselfAndAChannelAlwaysIs) {
   fail_all(3);
-  Report channel;
-  channel.key = "channel:email";
-  channel.component = "channel";
-  channel.where = channel.except = "email";
-  book.open(channel, now());
+  book.open(email_fails(), now());
   pass(Millis{2'000});
   EXPECT_EQ(kinds(), Kinds(4, NoticeKind::Opened));
   book.resolve("process:claude-2", now());
@@ -269,22 +280,13 @@ TEST_F(TellingTest, AChannelThatFailsWhileAStormIsOverAtOnceIsToldOnce) {
   book.resolve("process:claude-9", now());
   fail_all(5);
   mend_all(5);
-  Report channel;
-  channel.key = "channel:email";
-  channel.component = "channel";
-  channel.where = channel.except = "email";
-  book.open(channel, now());
+  book.open(email_fails(), now());
   pass(Millis{10'000});
   EXPECT_EQ(std::count_if(sent.begin(), sent.end(), [](const Notice& n) { return n.where == "email"; }), 1);
 }
 
 TEST_F(TellingTest, ADigestIsAcknowledgedAndSilencedByItsIdAndSoIsWhatIsOver) {
-  for (int i = 0; i < 6; ++i) {
-    book.open(report("claude-1"), now());
-    pass(Millis{1'000});
-    book.resolve("process:claude-1", now());
-    pass(Millis{1'000});
-  }
+  flap(6);
   ASSERT_EQ(sent.back().kind, NoticeKind::Flapping);
   const std::string digest = sent.back().incident, over = sent.front().incident;
   EXPECT_TRUE(book.acknowledge(digest, now()));
@@ -339,12 +341,7 @@ TEST_F(TellingTest, AStormIsAcknowledgedAsOneAndRemindedOfAsOne) {
 }
 
 TEST_F(TellingTest, WhatFlapsAndThenStaysDownIsToldInTheDigestsThread) {
-  for (int i = 0; i < 6; ++i) {
-    book.open(report("claude-1"), now());
-    pass(Millis{1'000});
-    book.resolve("process:claude-1", now());
-    pass(Millis{1'000});
-  }
+  flap(6);
   ASSERT_EQ(sent.back().kind, NoticeKind::Flapping);
   const std::string thread = sent.back().incident;
   book.open(report("claude-1"), now());
