@@ -5,6 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "common/config/command_line.hpp"
 #include "common/control/control.hpp"
 #include "common/log/log.hpp"
@@ -30,6 +33,17 @@ int check(const std::string& path) {
   std::printf("%s: whole, %lld answered questions, %lld open ones\n", path.c_str(),
               static_cast<long long>(held->answered), static_cast<long long>(held->open));
   return 0;
+}
+
+/// Root puts back what the gateway's own user must be able to open: whose directory it is, theirs are its
+/// files.
+void give_to_owner(const std::filesystem::path& store) {
+  struct stat directory {};
+  if (geteuid() != 0 || stat(store.parent_path().c_str(), &directory) != 0) return;
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator(store.parent_path(), ignored))
+    if (entry.path().filename().string().starts_with(store.filename().string()))
+      (void)lchown(entry.path().c_str(), directory.st_uid, directory.st_gid);
 }
 
 }  // namespace
@@ -63,11 +77,12 @@ int run_store_command(int argc, const char* const* argv) {
     return said(
         {Code::Rejected,
          "the gateway runs, and nothing was changed; stop it first: end katana up (or: systemctl stop "
-         "katana)"});
+         "katana-gateway)"});
   }
   if (!restores) return check(path);
   const auto done = restore_store(std::filesystem::absolute(argv[2]).string(), path, replace);
   if (!done) return said(done.error());
+  give_to_owner(path);
   std::printf("%s\n", done->c_str());
   return 0;
 }

@@ -23,6 +23,27 @@ bool holds_secret(const Environment& file) {
   return false;
 }
 
+/// What the units' processes get, for the operator's command: settings that are said nowhere else. Only root
+/// may read the secrets.
+Result<void> add_installed(Environment& env, std::vector<std::string>& warnings) {
+  auto file = read_env_file(kInstalledFile);
+  if (!file) return fail(file.error());
+  if (holds_secret(*file)) {
+    warnings.push_back(std::string(kInstalledFile) +
+                       ": holds secrets, and every process gets them; put each into " + kInstalledSecrets +
+                       "NAME");
+  }
+  env = merged(env, *file);
+  for (const Name& name : all_names()) {
+    const std::string path = kInstalledSecrets + std::string(name.name);
+    const std::string by_file = std::string(name.name) + "_FILE";
+    if (name.secret && env.count(std::string(name.name)) + env.count(by_file) == 0 &&
+        access(path.c_str(), R_OK) == 0)
+      env[by_file] = path;
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string version_of(const About& about) {
@@ -54,7 +75,7 @@ tl::expected<CommandLine, int> parse_command_line(int argc, const char* const* a
   return line;
 }
 
-Result<Environment> gather(const CommandLine& line, std::vector<std::string>& warnings) {
+Result<Environment> gather(const CommandLine& line, std::vector<std::string>& warnings, bool or_installed) {
   Environment env = process_environment();
   const bool named = !line.env_file.empty();
   const std::string path = named ? line.env_file : kFileBeside;
@@ -66,6 +87,8 @@ Result<Environment> gather(const CommandLine& line, std::vector<std::string>& wa
       warnings.push_back(path + ": holds secrets, and other users can read it; run: chmod 600 " + path);
     }
     env = merged(env, *file);
+  } else if (or_installed && access(kInstalledFile, R_OK) == 0) {
+    if (auto added = add_installed(env, warnings); !added) return fail(added.error());
   }
   if (!line.instance.empty()) env["KATANA_INSTANCE"] = line.instance;
   return env;
@@ -73,7 +96,7 @@ Result<Environment> gather(const CommandLine& line, std::vector<std::string>& wa
 
 Result<Settings> load(Program program, const CommandLine& line) {
   std::vector<std::string> warnings;
-  auto env = gather(line, warnings);
+  auto env = gather(line, warnings, program == Program::Tool);
   if (!env) return fail(env.error());
   auto settings = load(program, *env);
   if (settings) settings->warnings.insert(settings->warnings.begin(), warnings.begin(), warnings.end());

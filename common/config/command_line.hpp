@@ -8,6 +8,11 @@
 
 namespace katana::config {
 
+/// Where the Debian package has its settings (the units' EnvironmentFile), and the secrets that systemd hands
+/// out: root's alone, each in a file of its own, this and the secret's name.
+inline constexpr const char* kInstalledFile = "/etc/katana/katana.env";
+inline constexpr const char* kInstalledSecrets = "/etc/credstore/katana.";
+
 /// What a program says of itself in --help and --version.
 struct About {
   std::string program;  ///< `katana-gateway`
@@ -25,8 +30,10 @@ struct CommandLine {
 tl::expected<CommandLine, int> parse_command_line(int argc, const char* const* argv, const About& about);
 
 /// The environment over the file that `line` names. An `--env-file` that can't be read is an error; a missing
-/// `.env` is not. A file with secrets that others can read adds to `warnings`.
-Result<Environment> gather(const CommandLine& line, std::vector<std::string>& warnings);
+/// `.env` is not. A file with secrets that others can read adds to `warnings`. `or_installed`: where there is
+/// no file, those of the Debian package, as far as they may be read; for the operator's command.
+Result<Environment> gather(const CommandLine& line, std::vector<std::string>& warnings,
+                           bool or_installed = false);
 
 /// `gather`, then `load`: what a program does at its start, and again at SIGHUP.
 Result<Settings> load(Program program, const CommandLine& line);

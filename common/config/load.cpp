@@ -157,6 +157,7 @@ void read_http_and_log(Reader& in, Settings& s) {
   in.choose("KATANA_LOG_LEVEL", level, kLevels);
   s.log_level = std::string(level);
   in.choose("KATANA_LOG_FORMAT", s.log_format, kFormats);
+  if (const auto file = in.text("KATANA_LOG_FILE")) s.log_file = absolute_path(*file);
   in.choose("KATANA_LOG_MESSAGES", s.log_messages, kMessages);
 }
 

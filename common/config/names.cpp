@@ -146,6 +146,7 @@ const std::vector<Name>& all_names() {
 
       {"KATANA_LOG_LEVEL", kPlain, kAll},
       {"KATANA_LOG_FORMAT", kPlain, kAll},
+      {"KATANA_LOG_FILE", kPlain, kAll},
       {"KATANA_LOG_MESSAGES", kPlain, kGateway | kWorkers},
 
       {"TELEGRAM_ALERT_BOT_TOKEN", kSecret, kWatchdog},

@@ -113,6 +113,7 @@ struct Settings {
 
   std::string log_level = "info";
   LogFormat log_format = LogFormat::Text;
+  std::string log_file;  ///< empty: standard output; a directory: a file for each process in it
   LogMessages log_messages = LogMessages::Summary;
 
   Alerts alerts;

@@ -1,7 +1,10 @@
 #include "common/log/log.hpp"
 
+#include <cerrno>
 #include <memory>
+#include <system_error>
 
+#include <fcntl.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
@@ -44,7 +47,32 @@ std::unique_ptr<spdlog::logger>& process() {
   return logger;
 }
 
+std::string& file() {
+  static std::string path;
+  return path;
+}
+
 }  // namespace
+
+Result<void> to_file(const std::string& path) {
+  constexpr mode_t kMode = 0640;
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, kMode);
+  if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) {
+    const int error = errno;
+    if (fd >= 0) close(fd);
+    const std::string what = "cannot log to " + path + ": " + std::generic_category().message(error);
+    if (error == ENOENT || error == ENOTDIR || error == EACCES || error == EISDIR)
+      return fail(Code::Rejected, what + "; give this user a directory for it");
+    return fail(Code::Internal, what);
+  }
+  close(fd);
+  file() = path;
+  return {};
+}
+
+Result<void> reopen() {
+  return file().empty() ? Result<void>() : to_file(file());
+}
 
 void open(const std::string& component, const std::string& level, config::LogFormat format) {
   process() = std::make_unique<spdlog::logger>(component, std::make_shared<LineSink>(STDOUT_FILENO, format));

@@ -18,6 +18,14 @@ enum class Level : std::uint8_t { Debug, Info, Warning, Error, Critical };
 /// stderr.
 void open(const std::string& component, const std::string& level, config::LogFormat format);
 
+/// Standard output and standard error go to this file from now on: what the process logs, and what it cries
+/// at its end. Appended to; made (0640) where it is missing. Before `open`. A disk that hangs holds up the
+/// process: a regular file has no way of not blocking.
+Result<void> to_file(const std::string& path);
+/// Opens that file again, which somebody may have moved away (logrotate). On an error the old one stays in
+/// use. Without a file, nothing happens.
+Result<void> reopen();
+
 /// Writes what still waits for a slow reader, as far as it takes it.
 void flush();
 

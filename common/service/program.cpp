@@ -36,8 +36,19 @@ void hide_secrets(const config::Settings& settings) {
     log::hide(secret.reveal());
 }
 
+/// In a directory, each process has a file of its own.
+Result<void> log_to_file(const ProgramInfo& info, const config::Settings& settings) {
+  if (settings.log_file.empty()) return {};
+  std::filesystem::path path = settings.log_file;
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    path /= (settings.instance.empty() ? info.component : settings.instance) + ".log";
+  auto done = log::to_file(path);
+  if (!done) done.error().detail = "KATANA_LOG_FILE: " + done.error().detail;
+  return done;
+}
+
 void open_log(const ProgramInfo& info, const config::Settings& settings) {
-  hide_secrets(settings);
   log::open(info.component, settings.log_level, settings.log_format);
   kLog.info("Initializing {}", config::version_of(info.about));
   for (const auto& warning : settings.warnings)
@@ -80,6 +91,14 @@ std::optional<config::Settings> settings_again(config::Program program, const co
   return std::move(*fresh);
 }
 
+void reopen_log() {
+  if (const auto done = log::reopen(); done) {
+    kLog.info("SIGUSR1 received: the log goes on here");
+  } else {
+    kLog.error("SIGUSR1 received: {}; it goes on in the old file", done.error().detail);
+  }
+}
+
 Result<void> make_directory(const std::string& path, std::string_view setting) {
   const mode_t before = umask(S_IRWXG | S_IRWXO);  // the parents that are made here, too
   std::error_code failed;
@@ -96,6 +115,7 @@ Result<void> make_directory(const std::string& path, std::string_view setting) {
 int run_program(int argc, const char* const* argv, const ProgramInfo& info,
                 const std::function<int(const config::Settings&, const config::CommandLine&)>& body) {
   std::signal(SIGPIPE, SIG_IGN);  // before the first log line: its reader may be gone already
+  std::signal(SIGUSR1, SIG_IGN);  // logrotate may come before we listen to it
   raise_file_limit();
   try {
     const auto line = config::parse_command_line(argc, argv, info.about);
@@ -108,6 +128,8 @@ int run_program(int argc, const char* const* argv, const ProgramInfo& info,
         if (auto made = make_directory(path, setting); !made) return give_up(info, made.error());
       }
     }
+    hide_secrets(*settings);
+    if (auto done = log_to_file(info, *settings); !done) return give_up(info, done.error());
     open_log(info, *settings);
     const int status = body(*settings, *line);
     log::flush();

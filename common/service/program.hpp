@@ -27,6 +27,9 @@ int run_program(
 /// logged, and what was read before stays in use.
 std::optional<config::Settings> settings_again(config::Program program, const config::CommandLine& line);
 
+/// SIGUSR1: the log's file was moved away, and is opened anew.
+void reopen_log();
+
 /// Makes `path` (0700) and its parents where it is missing. The error names `setting` and the mend.
 Result<void> make_directory(const std::string& path, std::string_view setting);
 

@@ -13,6 +13,7 @@
 #include "common/service/notify.hpp"
 #include "common/service/pages.hpp"
 #include "common/service/process_metrics.hpp"
+#include "common/service/program.hpp"
 #include "common/service/vitals.hpp"
 
 namespace katana::service {
@@ -159,6 +160,7 @@ void Service::Impl::watch_signals() {
   for (const int signo : {SIGTERM, SIGINT}) {
     handles.push_back(loop.on_signal(signo, [this](int s) { on_stop_signal(s); }));
   }
+  handles.push_back(loop.on_signal(SIGUSR1, [](int) { reopen_log(); }));
   handles.push_back(loop.on_signal(SIGHUP, [this](int) {
     kLog.info("SIGHUP received: reading files and tables again");
     if (auto read = bus.reload_keys(); !read) {

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 
 from harness import ALERT_TOKEN, BIN, LIMIT, USER, USERS_TOKEN, Case, eventually, main
@@ -271,6 +272,51 @@ class Log(Settings):
                 entry = json.loads(line)
                 self.assertEqual(sorted(entry), ["component", "level", "message", "time"])
                 self.assertRegex(entry["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+    def ask(self, question):
+        self.sandbox.script(answer=f"You said: {question}")
+        self.d.ask(question, f"You said: {question}")
+
+    def test_a_file_is_opened_again_on_sigusr1(self):
+        """As logrotate does it: moved away, then the signal. Nothing is lost, and nothing goes to standard output."""
+        directory = self.d.directory / "log"
+        directory.mkdir()
+        self.d.set(KATANA_LOG_FILE=directory)
+        gateway = self.d.serve("claude")
+        self.assertEqual(sorted(f.name for f in directory.iterdir()), ["claude.log", "gateway.log"])
+        log, old = directory / "gateway.log", directory / "gateway.log.1"
+        self.assertEqual(log.stat().st_mode & 0o777, 0o640)
+        log.rename(old)
+        gateway.signal(signal.SIGUSR1)
+        eventually("a new file", lambda: log.exists() and "the log goes on here" in log.read_text())
+        self.ask("My secret plan")
+        self.assertIn("My secret plan", log.read_text())
+        self.assertIn("Initializing", old.read_text())
+        self.assertNotIn("My secret plan", old.read_text())
+        self.assertEqual(gateway.log(), "")
+        moved = directory.rename(self.d.directory / "elsewhere")
+        gateway.signal(signal.SIGUSR1)
+        eventually("its error", lambda: "it goes on in the old file" in (moved / "gateway.log").read_text())
+        self.ask("Roses")
+        self.assertIn("Roses", (moved / "gateway.log").read_text())
+
+    def test_katana_up_logs_all_of_its_processes_into_one_file(self):
+        file = self.d.directory / "all.log"
+        self.d.set(KATANA_LOG_FILE=file)
+        up = self.d.up_without_openai()
+        text = file.read_text()
+        for name in ("gateway", "claude-1", "watchdog"):
+            self.assertIn(name, text)
+        file.rename(self.d.directory / "all.log.1")
+        up.signal(signal.SIGUSR1)
+        eventually("a new file", lambda: file.exists() and "the log goes on here" in file.read_text())
+        self.ask("Roses")
+        self.assertIn("Roses", file.read_text())
+        self.assertEqual(up.log(), "")
+
+    def test_a_place_that_is_not_there_is_a_bad_setting(self):
+        self.assert_refused(self.run_program("katana-claude", KATANA_LOG_FILE=self.d.directory / "nowhere" / "k.log"),
+                            "KATANA_LOG_FILE", "nowhere", "directory")
 
     def test_a_stranger_words_are_not_logged(self):
         gateway = self.d.serve("claude")

@@ -164,7 +164,7 @@ void examine_channels(const config::Settings& s, Report& report) {
 
 int run_check_config(const config::CommandLine& line) {
   std::vector<std::string> warnings;
-  const auto env = config::gather(line, warnings);
+  const auto env = config::gather(line, warnings, true);
   if (!env) return std::fprintf(stderr, "%s\n", env.error().detail.c_str()), 2;
   const auto problems = config::problems_of(config::Program::Up, *env);
   if (const auto settings = config::load(config::Program::Tool, *env)) {
@@ -182,7 +182,7 @@ int run_check_config(const config::CommandLine& line) {
 int run_doctor(const config::CommandLine& line) {
   Report report;
   std::vector<std::string> warnings;
-  const auto env = config::gather(line, warnings);
+  const auto env = config::gather(line, warnings, true);
   if (!env) {
     report.broken(env.error().detail);
     return report.status();

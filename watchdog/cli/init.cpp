@@ -1,5 +1,6 @@
 #include "watchdog/cli/init.hpp"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -9,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/config/command_line.hpp"
+#include "common/config/names.hpp"
 #include "common/core/id.hpp"
 #include "common/core/text.hpp"
 #include "watchdog/channels/disk.hpp"
@@ -32,10 +35,22 @@ std::string from_environment(const char* name, const char* fallback) {
   return value && *value ? value : fallback;
 }
 
-/// The conversation with the person, and what it has found so far.
+/// A line's value, in quotes where it needs them.
+std::string env_value(const std::string& value) {
+  if (value.find_first_of(" #'\"\\$\t") == std::string::npos) return value;
+  std::string text = "\"";
+  for (const char c : value) {
+    if (c == '"' || c == '\\') text += '\\';
+    text += c;
+  }
+  return text + '"';
+}
+
+/// The conversation with the person, and what it has found so far. `installed`: for the Debian package.
 class Init {
  public:
-  Init(std::string path, bool force) : path_(std::move(path)), force_(force) {}
+  Init(std::string path, bool installed, bool force)
+      : path_(std::move(path)), installed_(installed), force_(force) {}
 
   Result<void> run() {
     return may_write()
@@ -61,9 +76,14 @@ class Init {
   }
 
   Result<void> may_write() {
+    if (installed_ && ::geteuid() != 0)
+      return fail(Code::Rejected, "run it as root: sudo katana init --system");
+    if (installed_ && ::access(config::kInstalledFile, F_OK) != 0)
+      return fail(Code::Rejected,
+                  std::string(config::kInstalledFile) + " is not there: install the Debian package first");
     if (force_ || ::access(path_.c_str(), F_OK) != 0) return {};
-    return fail(Code::Rejected,
-                path_ + " is there already; edit it, or write it anew with katana init --force");
+    return fail(Code::Rejected, path_ + " is there already; edit it, or write it anew with katana init " +
+                                    (installed_ ? "--system " : "") + "--force");
   }
 
   [[nodiscard]] telegram::BotAccess access(const std::string& token) const {
@@ -107,7 +127,7 @@ class Init {
         .map([&](const std::string& key) {
           if (key.empty()) return;
           add(key_name, key);
-          ++providers_;
+          providers_.push_back(name);
         });
   }
 
@@ -117,7 +137,7 @@ class Init {
                          "https://api.anthropic.com");
     if (done)
       done = provider("openai", "OpenAI", "OPENAI_API_KEY", "OPENAI_BASE_URL", "https://api.openai.com/v1");
-    if (!done || providers_ > 0) return done;
+    if (!done || !providers_.empty()) return done;
     return fail(Code::Rejected,
                 "without a key nobody can answer: get one at console.anthropic.com or platform.openai.com");
   }
@@ -193,20 +213,53 @@ class Init {
     for (const char* name : {"KATANA_TELEGRAM_API_URL", "ANTHROPIC_BASE_URL", "OPENAI_BASE_URL",
                              "KATANA_TELEGRAM_PROXY", "KATANA_PROVIDER_PROXY"})
       if (const auto value = from_environment(name, ""); !value.empty()) add(name, value);
+    if (installed_) return write_installed();
     const std::string absolute = path_.find('/') == std::string::npos ? "./" + path_ : path_;
     if (auto written = write_durably(absolute, env_lines(settings_)); !written) return written;
     say("4/4  Written: " + path_ + " (only you can read it)");
     return {};
   }
 
+  /// The gateway's unit knows no provider's key, and the watchdog's not who should be there.
+  Result<void> write_installed() {
+    std::string on;
+    std::string expected = "gateway";
+    for (const auto& provider : providers_) {
+      on += (on.empty() ? "" : ",") + provider;
+      expected += "," + provider + ":1";
+    }
+    NewSettings plain{{"KATANA_PROVIDERS", on}, {"KATANA_EXPECT", expected}};
+    for (const auto& [name, value] : settings_) {
+      const auto* known = config::find_name(name);
+      if (known == nullptr || !known->secret) {
+        plain.emplace_back(name, value);
+        continue;
+      }
+      if (auto written = write_durably(config::kInstalledSecrets + name, value + "\n"); !written)
+        return written;
+    }
+    constexpr std::size_t kMost = 1 << 20;
+    constexpr mode_t kMode = 0644;  // no secrets are in there
+    const auto before = read_whole(config::kInstalledFile, kMost);
+    if (!before) return fail(before.error());
+    if (auto written = write_durably(config::kInstalledFile, with_settings(*before, plain)); !written)
+      return written;
+    ::chmod(config::kInstalledFile, kMode);
+    say(std::string("4/4  Written: ") + config::kInstalledFile + ", and the secrets to " +
+        config::kInstalledSecrets + "… (only root can read them)");
+    return {};
+  }
+
   void farewell() {
+    const std::string own = std::filesystem::read_symlink("/proc/self/exe").string();
     say("");
-    say("Start it:           " + std::filesystem::read_symlink("/proc/self/exe").string() + " up");
+    say("Start it:           " + (installed_ ? "systemctl enable --now katana.target" : own + " up"));
     say("Write to your bot:  https://t.me/" + username_);
     say("It answers with a code; let yourself in with: katana allow CODE. The first one becomes its admin.");
   }
 
   std::string path_;
+  bool installed_;
   bool force_;
   Prompt prompt_;
   Try net_;
@@ -215,8 +268,8 @@ class Init {
   std::string api_url_ = from_environment("KATANA_TELEGRAM_API_URL", "https://api.telegram.org");
   std::string username_;
   std::string users_token_;
-  int providers_ = 0;
-  std::vector<std::pair<std::string, std::string>> settings_;
+  std::vector<std::string> providers_;
+  NewSettings settings_;
 };
 
 }  // namespace
@@ -252,29 +305,55 @@ Result<FoundChat> find_chat(const std::string& updates_json, std::string_view co
   return found;
 }
 
-std::string env_lines(const std::vector<std::pair<std::string, std::string>>& settings) {
+std::string env_lines(const NewSettings& settings) {
   std::string out = "# Katana's settings, made by katana init. README.md explains each.\n";
-  for (const auto& [name, value] : settings) {
-    const bool quote = value.find_first_of(" #'\"\\$\t") != std::string::npos;
-    std::string text = value;
-    if (quote) {
-      text = "\"";
-      for (const char c : value) {
-        if (c == '"' || c == '\\') text += '\\';
-        text += c;
-      }
-      text += '"';
-    }
-    out.append(name).append("=").append(text).append("\n");
-  }
+  for (const auto& [name, value] : settings)
+    out.append(name).append("=").append(env_value(value)).append("\n");
   return out;
 }
 
-int run_init(const std::string& path, bool force) {
-  const auto done = Init(path, force).run();
+std::string with_settings(const std::string& text, const NewSettings& settings) {
+  std::string out;
+  NewSettings left = settings;
+  const auto name_of = [](std::string_view line) {
+    if (line.starts_with('#')) line.remove_prefix(1);
+    return line.substr(0, line.find('='));
+  };
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view line = std::string_view(text).substr(at, end - at);
+    const auto mine =
+        std::find_if(left.begin(), left.end(), [&](const auto& s) { return s.first == name_of(line); });
+    if (mine == left.end()) {
+      out.append(line).append("\n");
+    } else {
+      out.append(mine->first).append("=").append(env_value(mine->second)).append("\n");
+      left.erase(mine);
+    }
+    at = end + 1;
+  }
+  for (const auto& [name, value] : left)
+    out.append(name).append("=").append(env_value(value)).append("\n");
+  return out;
+}
+
+namespace {
+
+int outcome_of(Init init) {
+  const auto done = init.run();
   if (done) return 0;
   std::fprintf(stderr, "katana init: %s\n", done.error().detail.c_str());
   return 1;
+}
+
+}  // namespace
+
+int run_init(const std::string& path, bool force) {
+  return outcome_of(Init(path, false, force));
+}
+
+int run_init_installed(bool force) {
+  return outcome_of(Init(std::string(config::kInstalledSecrets) + "KATANA_TELEGRAM_TOKEN", true, force));
 }
 
 }  // namespace katana::watchdog

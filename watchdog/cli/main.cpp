@@ -21,6 +21,7 @@
 #include "watchdog/cli/drill.hpp"
 #include "watchdog/cli/gateway_program.hpp"
 #include "watchdog/cli/init.hpp"
+#include "watchdog/cli/reference.hpp"
 #include "watchdog/cli/try.hpp"
 #include "watchdog/cli/up.hpp"
 
@@ -43,7 +44,8 @@ struct Cli {
   config::CommandLine line{};
   std::function<int()> chosen{};
 
-  bool json = false, watch = false, alert = false, admin = false, force = false, replace = false;
+  bool system = false, json = false, watch = false, alert = false, admin = false, force = false,
+       replace = false;
   std::string name, file, retry, drop, span;
   std::vector<std::string> words;
   int threshold = 120;
@@ -206,8 +208,9 @@ void add_watch_verbs(Cli& cli) {
   auto* heartbeat = cli.verb("check-heartbeat", "Checks the gateway's heartbeat file: OK or CRITICAL",
                              [&] { return check_heartbeat_verb(cli); });
   heartbeat->add_option("--file", cli.file, "The file (default: the deployment's)")->type_name("FILE");
-  heartbeat->add_option("--threshold", cli.threshold, "Largest age in seconds")
+  heartbeat->add_option("--threshold", cli.threshold, "Largest age")
       ->capture_default_str()
+      ->type_name("SECONDS")
       ->check(CLI::Range(0, 366 * 86400));
   heartbeat->add_flag("--alert", cli.alert, "If it is critical, tell so through the alert channels");
   cli.verb("check-process", "Checks that a process or a component is up: OK or CRITICAL",
@@ -249,9 +252,13 @@ void add_duty_verbs(Cli& cli) {
 }
 
 void add_set_up_verbs(Cli& cli) {
-  cli.verb("init", "Asks for token and keys, checks each, writes the settings and sends a test alert",
-           [&] { return run_init(cli.line.env_file.empty() ? ".env" : cli.line.env_file, cli.force); })
-      ->add_flag("--force", cli.force, "Write over settings that are there");
+  auto* init = cli.verb(
+      "init", "Asks for token and keys, checks each, writes the settings and sends a test alert", [&] {
+        if (cli.system) return run_init_installed(cli.force);
+        return run_init(cli.line.env_file.empty() ? ".env" : cli.line.env_file, cli.force);
+      });
+  init->add_flag("--force", cli.force, "Write over settings that are there");
+  init->add_flag("--system", cli.system, "For the installed package: its settings, and its units' secrets");
   cli.verb("doctor", "Examines settings, processes, tokens, keys and channels, and says the mend",
            [&] { return run_doctor(cli.line); });
   cli.verb("check-config", "Checks the settings", [&] { return run_check_config(cli.line); });
@@ -263,6 +270,13 @@ void add_set_up_verbs(Cli& cli) {
     std::printf("%s\n", config::version_of({"katana", ""}).c_str());
     return 0;
   });
+  const auto print = [&](const char* verb, const char* what, std::string (*text)(const CLI::App&)) {
+    cli.verb(verb, what, [&cli, text] { return std::fputs(text(cli.app).c_str(), stdout) < 0 ? 1 : 0; });
+  };
+  print("completion-bash", "Prints the completion for bash, to be sourced", bash_completion);
+  print("completion-zsh", "Prints the completion for zsh, to be put into its function path as _katana",
+        zsh_completion);
+  print("manual", "Prints this command's manual page, katana(1)", manual);
   // Only for --help: `up` reads its own options, as every process does.
   cli.app.add_subcommand("up", "Runs the whole system on this machine, in the foreground");
 }

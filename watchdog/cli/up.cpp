@@ -27,6 +27,7 @@ std::vector<std::string> environment_of(config::Program program, const std::stri
     if (const auto it = env.find(allowed); it != env.end()) own.insert(*it);
   for (const auto& [key, value] : env)
     if (key.ends_with("SAN_OPTIONS")) own[key] = value;  // of the sanitizers' builds
+  own.erase("KATANA_LOG_FILE");                          // their lines come to us
   own["KATANA_STATE_DIR"] = s.state_dir;
   own["KATANA_RUN_DIR"] = s.run_dir;
   own["KATANA_INSTANCE"] = name;

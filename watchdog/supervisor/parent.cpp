@@ -13,6 +13,7 @@
 #include "common/core/id.hpp"
 #include "common/core/text.hpp"
 #include "common/log/log.hpp"
+#include "common/service/program.hpp"
 
 namespace katana::watchdog {
 namespace {
@@ -81,6 +82,7 @@ int Parent::run() {
   } else {
     signals_.push_back(loop_.on_signal(SIGHUP, [this](int) { reload(); }));
   }
+  signals_.push_back(loop_.on_signal(SIGUSR1, [](int) { service::reopen_log(); }));
   signals_.push_back(loop_.on_signal(SIGCHLD, [this](int) { reap_strangers(); }));
   tick_ = loop_.every(Millis{1'000}, [this] { check_watchdog(); });
   checked_ = clock_.mono();

@@ -76,6 +76,15 @@ TEST(Init, WhatItWritesIsReadBackAsItWas) {
     EXPECT_EQ(back->at(name), value);
 }
 
+TEST(Init, SettingsTakeThePlaceOfTheirExamples) {
+  const std::string text =
+      "# A file.\n#KATANA_EXPECT=<gateway>\nKATANA_QUEUE=5\n#KATANA_QUEUE=7\n\n# The end";
+  EXPECT_EQ(
+      with_settings(text, {{"KATANA_QUEUE", "6"}, {"KATANA_EXPECT", "gateway"}, {"SMTP_USER", "a b"}}),
+      "# A file.\nKATANA_EXPECT=gateway\nKATANA_QUEUE=6\n#KATANA_QUEUE=7\n\n# The end\nSMTP_USER=\"a b\"\n");
+  EXPECT_EQ(with_settings("", {{"KATANA_QUEUE", "6"}}), "KATANA_QUEUE=6\n");
+}
+
 class UpTest : public testing::Test {
  protected:
   UpTest() {
