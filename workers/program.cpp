@@ -7,6 +7,7 @@
 #include "common/bus/zmq_bus.hpp"
 #include "common/core/id.hpp"
 #include "common/log/log.hpp"
+#include "common/service/notify.hpp"
 #include "common/service/program.hpp"
 #include "common/service/service.hpp"
 #include "workers/worker.hpp"
@@ -200,6 +201,7 @@ int run(int argc, const char* const* argv, const ProviderProgram& program) {
       argc, argv, info, [&](const config::Settings& settings, const config::CommandLine& line) {
         if (!(settings.*program.account).on) {
           kLog.info("{} is off: {} is not set. Nothing to do here", program.label, program.key_setting);
+          service::Notify().tell("READY=1\nSTATUS=off: there is no key");  // its unit has not failed
           return 0;
         }
         return Process(settings, line, program).run();

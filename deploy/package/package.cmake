@@ -28,9 +28,6 @@ set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "bot between Telegram, Claude and OpenAI")
 set(CPACK_PACKAGE_DESCRIPTION "It lets people talk to Claude and OpenAI models from Telegram, on a server of yours, loses nothing
 that they asked when a process dies, and tells you by e-mail and Telegram what broke, and when it is over.")
 set(CPACK_PACKAGE_VERSION ${PROJECT_VERSION})
-if(DEFINED ENV{KATANA_PACKAGE_VERSION})  # of the tests, which upgrade from one to the next
-  set(CPACK_PACKAGE_VERSION $ENV{KATANA_PACKAGE_VERSION})
-endif()
 set(CPACK_STRIP_FILES ON)
 set(CPACK_DEBIAN_FILE_NAME DEB-DEFAULT)
 set(CPACK_DEBIAN_COMPRESSION_TYPE xz)

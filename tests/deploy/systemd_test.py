@@ -1,0 +1,338 @@
+"""The Debian package on a real systemd: installed, started, broken on purpose, scaled, upgraded under load, removed, purged.
+
+A machine of its own (machine.py) for each class; what is said and measured there is printed as a table at the end.
+"""
+
+import fcntl
+import functools
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
+
+from harness import ALERT_TOKEN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, http_get  # noqa: E402
+from machine import TOP, Machine  # noqa: E402
+
+BUILD = pathlib.Path(os.environ.get("KATANA_BIN", "build/bin")).resolve().parent
+# What a small server has anyway, and what the tests look with.
+BASE = {"systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "logrotate", "man-db", "zsh", "cron", "supervisor"}
+SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-anthropic-key-8d1f", "OPENAI_API_KEY": "canary-openai-key-77ac",
+           "TELEGRAM_ALERT_BOT_TOKEN": ALERT_TOKEN, "KATANA_WATCHDOG_TOKEN": "canary-page-token-51be"}
+OWN = {"katana-gateway.service": {"KATANA_TELEGRAM_TOKEN"}, "katana-claude@1.service": {"ANTHROPIC_API_KEY"},
+       "katana-openai@1.service": {"OPENAI_API_KEY"}, "katana-watchdog.service": {"TELEGRAM_ALERT_BOT_TOKEN", "KATANA_WATCHDOG_TOKEN"}}
+UNITS = tuple(OWN)
+USERS = range(USER, USER + 8)
+TABLE = []
+
+
+@functools.cache
+def package(version):
+    """The build's package, as of this version."""
+    path = BUILD / f"katana_{version}_amd64.deb"
+    with open(BUILD / "package.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        kept = BUILD / "tests-deploy" / path.name
+        subprocess.run([TOP / "deploy/package.sh", "--no-build", "--version", version], check=True, stdout=subprocess.DEVNULL)
+        kept.parent.mkdir(exist_ok=True)
+        shutil.move(path, kept)
+    return kept
+
+
+def libraries():
+    """The packages that ours stands on: the machine has them, so that it is installed without a network."""
+    listed = json.loads((BUILD / "package/doc/katana.spdx.json").read_text())
+    loaded = {r["relatedSpdxElement"] for r in listed["relationships"] if r["relationshipType"] in ("DYNAMIC_LINK", "DEPENDS_ON")}
+    return {p["name"] for p in listed["packages"] if p["SPDXID"] in loaded}
+
+
+class Installed(unittest.TestCase):
+    """A machine with the package, and a sandbox in its network."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.deb = package("0.1.0")
+        cls.m = Machine(BASE | libraries())
+        cls.addClassCleanup(cls.m.close)
+        cls.m.join_network()
+        cls.sandbox = Sandbox(cls.m.directory)
+        cls.addClassCleanup(cls.sandbox.stop)
+        for user in USERS:
+            cls.sandbox.post("chat", chat=user, type="private")
+        cls.sandbox.post("chat", chat=OPS_CHAT, type="private", bot=ALERT_TOKEN)
+        cls.install(cls.deb)
+        cls.configure()
+
+    @classmethod
+    def install(cls, deb):
+        inside = "/root/" + deb.name
+        shutil.copy(deb, cls.m.file(inside))
+        return cls.m.run("apt-get", "install", "-y", "--allow-downgrades", inside)
+
+    @classmethod
+    def configure(cls, **more):
+        url = cls.sandbox.url
+        cls.settings = {"KATANA_TELEGRAM_API_URL": url, "ANTHROPIC_BASE_URL": url + "/anthropic", "OPENAI_BASE_URL": url + "/openai/v1",
+                        "OPENAI_API": "responses", "KATANA_ALLOWED_USERS": ",".join(map(str, USERS)), "KATANA_TELEGRAM_LIMITS": "off",
+                        "TELEGRAM_ALERT_CHAT_ID": OPS_CHAT, "KATANA_EXPECT": "gateway,claude:1,openai:1", **more}
+        cls.write_settings()
+        for name, value in SECRETS.items():
+            file = cls.m.file(f"/etc/credstore/katana.{name}")
+            file.write_text(value + "\n")
+            file.chmod(0o600)
+
+    @classmethod
+    def write_settings(cls):
+        cls.m.file("/etc/katana/katana.env").write_text("".join(f"{k}={v}\n" for k, v in cls.settings.items()))
+
+    def start(self):
+        self.m.run("systemctl", "enable", "--now", "katana.target")
+        self.wait_up()
+
+    def stop(self):
+        self.m.run("systemctl", "stop", "katana.target")
+
+    def wait_up(self, workers=("claude", "openai")):
+        def ready():
+            health = json.loads(http_get("http://127.0.0.1:9710/health")[1])
+            return health.get("seconds_since_last_poll") is not None and all(health["workers"][w] > 0 for w in workers)
+        eventually("it polls and has its workers", ready)
+
+    def ask(self, words):
+        self.sandbox.script(answer=f"You said: {words}")
+        self.sandbox.say(words)
+        self.sandbox.wait_text(f"You said: {words}")
+
+    def show(self, unit, name):
+        return self.m.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
+
+    def journal(self, *more):
+        return self.m.run("journalctl", "--no-pager", "--output=short-unix", *more).stdout
+
+    def tearDown(self):
+        outcome = self._outcome.result
+        if any(self is test for test, _ in outcome.failures + outcome.errors):
+            print("---- journal ----\n" + self.journal("-n", "80"))
+
+
+class Package(Installed):
+    def test_it_is_what_a_debian_machine_expects(self):
+        for path, mode, owner in (("/etc/katana/katana.env", "644", "root:root"), ("/etc/credstore", "700", "root:root"),
+                                  ("/run/katana", "2771", "root:katana"), ("/run/katana/bus", "2770", "root:katana-bus")):
+            self.assertEqual(self.m.run("stat", "-c", "%a %U:%G", path).stdout.split(), [mode, owner], path)
+        self.assertEqual(self.m.run("dpkg", "--verify", "katana").stdout.replace("??5?????? c /etc/katana/katana.env\n", ""), "")
+        for name in ("katana", "katana-gateway", "katana-claude", "katana-openai", "katana-watchdog"):
+            self.assertIn("0.1.0", self.m.run(name, "--version").stdout)
+        said = self.m.shell(". /usr/share/bash-completion/completions/katana; COMP_WORDS=(katana stat); COMP_CWORD=1; _katana;"
+                            " echo ${COMPREPLY[@]}").stdout
+        self.assertEqual(said.strip(), "status")
+        self.m.run("zsh", "-n", "/usr/share/zsh/vendor-completions/_katana")
+        self.assertIn("check-heartbeat", self.m.shell("man katana | cat").stdout)
+
+    def test_every_unit_is_sound_and_little_exposed(self):
+        files = ["/lib/systemd/system/" + unit.replace("@1", "@") for unit in UNITS]
+        verified = self.m.run("systemd-analyze", "verify", "/lib/systemd/system/katana.target", *files)
+        self.assertEqual(verified.stdout + verified.stderr, "")
+        for unit in files:
+            said = self.m.run("systemd-analyze", "security", "--offline=yes", unit).stdout.splitlines()[-1]
+            score = float(re.search(r": ([0-9.]+) ", said)[1])
+            TABLE.append((f"exposure of {unit}", f"{score}"))
+            self.assertLessEqual(score, 1.5, said)
+
+
+class Service(Installed):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.start(cls)
+
+    def assert_everywhere_clean(self):
+        """No secret in the journal, in a command line, an environment, a file that isn't the secret's own, or an alert."""
+        journal = self.m.run("journalctl", "--no-pager", "--output=json").stdout
+        units = "".join(self.m.run("systemctl", "show", unit).stdout for unit in UNITS)
+        alerts = "\n".join(self.sandbox.texts(OPS_CHAT, bot=ALERT_TOKEN) + self.sandbox.texts())
+        lines = ""
+        for pid in self.m.pids():
+            for file in ("cmdline", "environ"):
+                try:
+                    lines += pathlib.Path(f"/proc/{pid}/{file}").read_bytes().decode(errors="replace")
+                except OSError:
+                    continue
+        for name, secret in SECRETS.items():
+            for what, text in (("journal", journal), ("systemctl show", units), ("chat", alerts), ("processes", lines)):
+                self.assertFalse(secret in text, f"{name} stands in: {what}")
+            found = self.m.run("grep", "-rlsF", "--binary-files=text", secret, "/etc", "/var", "/run/katana", "/tmp", "/usr/share",
+                               check=False).stdout.split()
+            self.assertEqual(found, [f"/etc/credstore/katana.{name}"])
+
+    def test_each_process_has_its_own_secrets_and_no_others(self):
+        for unit, own in OWN.items():
+            pid = self.m.unit_pid(unit)
+            environment = dict(line.split("=", 1) for line in pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0") if line)
+            directory = self.m.file(environment["CREDENTIALS_DIRECTORY"])
+            inside = self.m.run("ls", environment["CREDENTIALS_DIRECTORY"]).stdout.split()
+            self.assertEqual(set(inside), own, f"{unit}: {directory}")
+            user = self.show(unit, "User")
+            self.assertEqual(user, "katana-" + re.match(r"katana-(\w+)", unit)[1])
+            for other in OWN:
+                if other != unit:
+                    taken = self.m.run("setpriv", "--reuid", user, "--regid", user, "--clear-groups", "ls", f"/run/credentials/{other}",
+                                       check=False)
+                    self.assertNotEqual(taken.returncode, 0, f"{user} reads {other}'s")
+        self.assert_everywhere_clean()
+
+    def test_people_of_the_group_use_the_command_and_others_do_not(self):
+        self.ask("Before the look")
+        for user, groups, status in (("root", "root", 0), ("nobody", "katana", 0), ("nobody", "nogroup", 1), ("katana-claude", "katana-bus", 1)):
+            done = self.m.run("setpriv", "--reuid", user, "--regid", "nogroup", "--groups", groups, "katana", "status", check=False)
+            self.assertEqual(done.returncode, status, (user, groups, done.stdout, done.stderr))
+        self.assertIn("claude-1", self.m.run("katana", "status").stdout)
+        restarted = self.m.run("katana", "restart", "claude-1", check=False)
+        self.assertIn("systemctl restart katana-claude@1", restarted.stdout + restarted.stderr)
+
+    def test_what_hangs_is_restarted_by_systemds_limit_and_what_dies_at_once(self):
+        for how, number in (("kill -STOP", signal.SIGSTOP), ("kill -9", signal.SIGKILL)):
+            for unit in UNITS:
+                with self.subTest(f"{how} {unit}"):
+                    before = self.m.unit_pid(unit)
+                    restarts = int(self.show(unit, "NRestarts"))
+                    began = time.monotonic()
+                    os.kill(before, number)
+                    eventually("it is another process", lambda: int(self.show(unit, "NRestarts")) > restarts
+                               and self.m.unit_pid(unit) not in (None, before) and self.show(unit, "ActiveState") == "active")
+                    TABLE.append((f"{how} {unit}: active again after", f"{time.monotonic() - began:.1f} s"))
+                    self.wait_up()
+                    self.ask(f"After {how} of {unit}")
+
+    def test_a_bad_setting_is_said_and_not_tried_again(self):
+        self.settings["KATANA_ACCESS"] = "nonsense"
+        self.write_settings()
+        try:
+            self.m.run("systemctl", "restart", "katana-gateway.service", check=False)
+            self.assertEqual(self.show("katana-gateway.service", "ExecMainStatus"), "2")
+            self.assertEqual(self.show("katana-gateway.service", "ActiveState"), "failed")
+            self.assertIn("KATANA_ACCESS", self.journal("-u", "katana-gateway.service", "-n", "20"))
+        finally:
+            del self.settings["KATANA_ACCESS"]
+            self.write_settings()
+        self.m.run("systemctl", "start", "katana-gateway.service")
+        self.wait_up()
+
+    def test_workers_scale_by_number(self):
+        self.m.run("systemctl", "enable", "--now", "katana-claude@2.service", "katana-claude@3.service")
+        eventually("three of them", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1])["workers"]["claude"] == 3)
+        self.assertIn("claude-3", self.m.run("katana", "status").stdout)
+        self.m.run("systemctl", "disable", "--now", "katana-claude@2.service", "katana-claude@3.service")
+        eventually("one of them", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1])["workers"]["claude"] == 1)
+
+    def test_a_stop_brings_the_answer_to_its_end_and_the_watchdog_goes_last(self):
+        self.sandbox.say("A long one [[tokens=100 token_ms=40 end=END-of-it.]]")
+        eventually("it is being written", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1]) and len(self.sandbox.texts()[-1]) > 60)
+        self.stop()
+        self.assertTrue(any(t.rstrip().endswith("END-of-it.") for t in self.sandbox.texts()), self.sandbox.texts()[-1])
+        ends = re.findall(r"(\d+\.\d+) \S+ systemd\[1\]: Stopped (katana-\w+)", self.journal("-n", "200"))
+        self.assertEqual(ends[-1][1], "katana-watchdog", ends)
+        self.m.run("systemctl", "start", "katana.target")
+        self.wait_up()
+
+    def test_logs_in_files_go_on_after_logrotate(self):
+        self.settings["KATANA_LOG_FILE"] = "/var/log/katana"
+        self.write_settings()
+        try:
+            self.m.run("systemctl", "restart", "katana.target")
+            self.wait_up()
+            self.ask("Into a file")
+            self.m.run("logrotate", "--force", "/etc/logrotate.d/katana")
+            log = self.m.file("/var/log/katana/gateway.log")
+            eventually("it goes on", lambda: "the log goes on here" in log.read_text())
+            self.ask("Into the next file")
+            self.assertIn("Into the next file", log.read_text())
+            self.assertIn("Into a file", log.with_name("gateway.log.1").read_text())
+            self.assertEqual(sorted(f.name for f in log.parent.glob("*.log")),
+                             ["claude-1.log", "gateway.log", "openai-1.log", "watchdog.log"])
+        finally:
+            del self.settings["KATANA_LOG_FILE"]
+            self.write_settings()
+            self.m.run("systemctl", "restart", "katana.target")
+            self.wait_up()
+
+    def test_a_backup_is_put_back_by_root(self):
+        self.ask("Remember the tulips")
+        self.m.run("install", "-d", "-o", "katana-gateway", "-m", "700", "/var/lib/katana/backups")
+        self.m.run("katana", "backup", "/var/lib/katana/backups/one.db")
+        self.m.run("systemctl", "stop", "katana-gateway.service")
+        self.m.run("katana", "restore", "--replace", "/var/lib/katana/backups/one.db")
+        self.m.run("systemctl", "start", "katana-gateway.service")
+        self.wait_up()
+        self.ask("And the roses")
+        self.assertEqual(self.m.run("stat", "-c", "%U", "/var/lib/katana/katana.db").stdout.strip(), "katana-gateway")
+
+
+class Life(Installed):
+    """From one version to the next, and to the end."""
+
+    def test_upgrade_under_load_removal_and_purge(self):
+        newer = package("0.1.1")
+        self.start()
+        self.ask("Before the upgrade")
+        asked, stop = {user: [] for user in USERS}, threading.Event()
+
+        def ask_on():
+            while not stop.is_set():
+                for user, words in asked.items():
+                    end = f"END-{user}-{len(words)}."
+                    self.sandbox.say(f"Go on [[tokens=12 token_ms=20 end={end}]]", chat=user)
+                    words.append(end)
+                time.sleep(0.5)
+
+        load = threading.Thread(target=ask_on)
+        load.start()
+        try:
+            before = {unit: self.m.unit_pid(unit) for unit in UNITS}
+            began = time.monotonic()
+            self.install(newer)
+            TABLE.append(("upgrade under load took", f"{time.monotonic() - began:.1f} s"))
+            time.sleep(2)
+        finally:
+            stop.set()
+            load.join()
+        for user, ends in asked.items():
+            eventually(f"chat {user} has all its answers", lambda: any(ends[-1] in t for t in self.sandbox.texts(user)))
+            answered = re.findall(r"END-\d+-\d+\.", " ".join(self.sandbox.texts(user)))
+            self.assertEqual(answered, ends)
+        TABLE.append(("questions asked meanwhile, each answered once, in order", str(sum(map(len, asked.values())))))
+        for unit in UNITS:
+            self.assertNotIn(self.m.unit_pid(unit), (None, before[unit]), unit)
+        self.assertIn("KATANA_ALLOWED_USERS", self.m.file("/etc/katana/katana.env").read_text())
+        self.assertEqual(self.sandbox.texts(OPS_CHAT, bot=ALERT_TOKEN), [], "an upgrade pages nobody")
+
+        self.m.run("apt-get", "remove", "-y", "katana")
+        self.assertEqual([p for p in self.m.pids() if "katana" in pathlib.Path(f"/proc/{p}/comm").read_text()], [])
+        self.assertTrue(self.m.file("/var/lib/katana/katana.db").exists(), "state stays")
+        self.assertTrue(self.m.file("/etc/katana/katana.env").exists(), "settings stay")
+        self.install(self.deb)
+        self.start()
+        self.ask("After the return")
+        self.m.run("apt-get", "purge", "-y", "katana")
+        left = self.m.run("find", "/", "-xdev", "-name", "*katana*", "-not", "-path", "/root/*", "-not", "-path", "/var/log/*",
+                          "-not", "-path", "/proc/*", "-not", "-path", "/tmp/systemd-private*", check=False).stdout.split()
+        self.assertEqual(left, [])
+        self.assertEqual(self.m.run("systemctl", "--all", "--plain", "--no-legend", "list-units", "katana*").stdout.strip(), "")
+
+
+def tearDownModule():
+    width = max((len(what) for what, _ in TABLE), default=0)
+    for what, value in TABLE:
+        print(f"{what:<{width}}  {value}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
