@@ -6,6 +6,7 @@ A library whose licence isn't in the table ends the build: nothing is linked who
 """
 
 import datetime
+import functools
 import hashlib
 import json
 import os
@@ -49,6 +50,7 @@ def needed(program):
     return set(re.findall(r"\(NEEDED\).*\[(.*)\]", run("readelf", "-d", str(program))))
 
 
+@functools.cache
 def package_of(library):
     """dpkg knows a file by the path under which it was packed: with or without /usr."""
     real = str(pathlib.Path(library).resolve())
