@@ -262,7 +262,7 @@ int run(const config::Settings& settings, const config::CommandLine& line, confi
                         .instance = settings.instance.empty() ? "gateway" : settings.instance,
                         .http_address = settings.gateway_http,
                         .watch_endpoint = settings.watch,
-                        .keys_dir = settings.keys_dir,
+                        .keys = {settings.keys_dir, settings.key_secrets_dir},
                         .disk = disk_of(settings)},
       service::Hooks{.start = [&] { return gateway->start(); },
                      .drain = [&] { gateway->drain(); },

@@ -31,7 +31,7 @@ service::Identity identity_of(const config::Settings& s) {
   service::Identity identity;
   identity.component = "watchdog";
   identity.instance = s.instance.empty() ? "watchdog" : s.instance;
-  identity.keys_dir = s.keys_dir;
+  identity.keys = {s.keys_dir, s.key_secrets_dir};
   identity.http_address = s.watchdog_http;
   identity.http_optional = true;  // the page isn't worth the service
   identity.drain_limit = Millis{2'000};

@@ -87,7 +87,7 @@ class Process {
         service_({.component = program.component,
                   .instance = settings.instance.empty() ? program.component : settings.instance,
                   .watch_endpoint = settings.watch,
-                  .keys_dir = settings.keys_dir},
+                  .keys = {settings.keys_dir, settings.key_secrets_dir}},
                  {.start = [this] { return start(); },
                   .drain = [this] { drain(); },
                   .stop = [this] { stop(); },

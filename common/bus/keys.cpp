@@ -116,6 +116,12 @@ Result<void> private_directory(const fs::path& path) {
   return {};
 }
 
+fs::path secret_path(const fs::path& directory, std::string_view party, const fs::path& secrets) {
+  const std::string name = std::string(party) + ".secret";
+  if (!secrets.empty() && ::access((secrets / name).c_str(), F_OK) == 0) return secrets / name;
+  return directory / name;
+}
+
 struct NewFile {
   fs::path path;
   std::string content;
@@ -139,10 +145,10 @@ Result<std::vector<NewFile>> fresh_files(const fs::path& directory) {
 
 }  // namespace
 
-Result<KeyPair> read_pair(const fs::path& directory, std::string_view name) {
+Result<KeyPair> read_pair(const fs::path& directory, std::string_view name, const fs::path& secrets) {
   auto public_key = read_public(directory, name);
   if (!public_key) return fail(public_key.error());
-  auto secret_key = read_key(directory / (std::string(name) + ".secret"), true);
+  auto secret_key = read_key(secret_path(directory, name, secrets), true);
   if (!secret_key) return fail(secret_key.error());
   return KeyPair{std::move(*public_key), Secret(std::move(*secret_key))};
 }
@@ -151,12 +157,12 @@ Result<std::string> read_public(const fs::path& directory, std::string_view name
   return read_key(directory / (std::string(name) + ".public"), false);
 }
 
-Result<KeyPair> read_client_pair(const fs::path& directory) {
+Result<KeyPair> read_client_pair(const fs::path& directory, const fs::path& secrets) {
   for (const char* party : {"worker", "server", "watchdog"}) {
-    if (::access((directory / (std::string(party) + ".secret")).c_str(), R_OK) == 0)
-      return read_pair(directory, party);
+    if (::access(secret_path(directory, party, secrets).c_str(), R_OK) == 0)
+      return read_pair(directory, party, secrets);
   }
-  return read_pair(directory, "worker");  // which says what is missing
+  return read_pair(directory, "worker", secrets);  // which says what is missing
 }
 
 Result<std::map<std::string, std::string>> read_authorized(const fs::path& directory) {

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 
 #include "common/bus/message.hpp"
 #include "common/core/result.hpp"
@@ -10,6 +11,9 @@ namespace katana::bus {
 
 /// A connection as ZeroMQ routes it: opaque, fresh for each connection, printable.
 using PeerId = std::string;
+
+/// Under whose key a peer came in: the same for all connections with that key; empty where there are no keys.
+std::string_view key_of(const PeerId& peer);
 
 /// Port: the gateway's end (ROUTER). Loop thread only. Messages come in order for each peer, through the
 /// handler that was given at construction; `on_drained` is called after each batch, and after sends made

@@ -12,7 +12,7 @@ namespace katana::bus {
 struct ZmqBus::Impl : BusContext {};
 
 ZmqBus::ZmqBus(loop::Loop& loop, BusKeys keys)
-    : impl_(new Impl{BusContext{.loop = loop, .keys = std::move(keys.directory)}}) {}
+    : impl_(new Impl{BusContext{.loop = loop, .keys = std::move(keys)}}) {}
 
 ZmqBus::~ZmqBus() = default;
 
@@ -37,7 +37,13 @@ Result<std::shared_ptr<void>> ZmqBus::serve_heartbeats(const std::string& endpoi
 }
 
 Result<void> ZmqBus::reload_keys() {
-  return impl_->zap ? impl_->zap->reload() : Result<void>();
+  if (impl_->zap) {
+    if (auto read = impl_->zap->reload(); !read) return read;
+  }
+  for (KeyedEnd* end : impl_->ends) {
+    if (auto read = end->read_keys_again(); !read) return read;
+  }
+  return {};
 }
 
 BusCounts ZmqBus::counts() const {

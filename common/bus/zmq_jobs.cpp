@@ -44,10 +44,6 @@ std::optional<std::array<char, kRoute>> route_of(const PeerId& peer) {
   return route;
 }
 
-std::string_view user_part(const PeerId& peer) {
-  return peer.size() > kRouteText ? std::string_view(peer).substr(kRouteText + 1) : std::string_view();
-}
-
 /// Everybody's `send`: counted, and looked after even when it was refused.
 Result<void> counted(BusCounts& counts, SocketWatch& watch, Result<void> outcome) {
   outcome ? ++counts.sent : ++counts.not_sent;
@@ -55,33 +51,51 @@ Result<void> counted(BusCounts& counts, SocketWatch& watch, Result<void> outcome
   return outcome;
 }
 
-class RouterEnd final : public JobServer {
+class RouterEnd final : public JobServer, private KeyedEnd {
  public:
-  RouterEnd(BusContext& bus, zmq::socket_t socket, bool keyed, Handlers handlers)
-      : bus_(bus),
-        socket_(std::move(socket)),
-        keyed_(keyed),
-        handlers_(std::make_shared<Handlers>(std::move(handlers))),
-        watch_(bus.loop, socket_.handle(), {[this] { return receive_one(); }, [this](bool) { drained(); }}) {}
+  RouterEnd(BusContext& bus, const std::string& endpoint, Bound bound, Handlers handlers)
+      : KeyedEnd(bus),
+        binding_(bus, kJobServer, endpoint, "server", std::move(bound)),
+        handlers_(std::make_shared<Handlers>(std::move(handlers))) {
+    watch();
+  }
 
   Result<void> send(const PeerId& to, const Message& message) override {
-    return counted(bus_.counts, watch_, try_send(to, message));
+    if (!watch_) return fail(Code::Network, "not sent: the socket is being bound anew");
+    return counted(bus_.counts, *watch_, try_send(to, message));
   }
 
  private:
+  Result<void> read_keys_again() override {
+    const auto outdated = binding_.outdated();
+    if (!outdated) return fail(outdated.error());
+    if (!*outdated) return {};
+    kLog.info("The gateway's pair of keys is another: workers connect again");
+    watch_.reset();
+    binding_.close();
+    binding_.bind_again([this] { watch(); });
+    return {};
+  }
+
+  void watch() {
+    watch_ = std::make_unique<SocketWatch>(
+        bus_.loop, binding_.socket().handle(),
+        SocketWatch::Callbacks{[this] { return receive_one(); }, [this](bool) { drained(); }});
+  }
+
   Result<void> try_send(const PeerId& to, const Message& message) {
     const auto route = route_of(to);
-    if (!route || (keyed_ && !bus_.zap->admits(user_part(to)))) {
+    if (!route || (binding_.keyed() && !bus_.zap->admits(key_of(to)))) {
       return fail(Code::Network, "not sent: no such peer");
     }
     const auto size = codec_.stage(message);
     if (!size) return fail(size.error());
-    return send_staged(socket_, codec_, *size, {route->data(), route->size()});
+    return send_staged(binding_.socket(), codec_, *size, {route->data(), route->size()});
   }
 
   // A handler may destroy this object: what follows its call touches nothing of it.
   bool receive_one() {
-    Received in = receive_frame(socket_, true);
+    Received in = receive_frame(binding_.socket(), true);
     if (!in.any) return false;
     const auto handlers = handlers_;
     const auto peer = peer_of(in.route.to_string_view(), user_of(in.body));
@@ -98,7 +112,7 @@ class RouterEnd final : public JobServer {
 
   Result<Message> read(const Received& in, const std::optional<PeerId>& peer) {
     if (!peer) return fail(Code::Malformed, "frame: its sender chose its own routing id");
-    if (keyed_ && !bus_.zap->admits(user_part(*peer)))
+    if (binding_.keyed() && !bus_.zap->admits(key_of(*peer)))
       return fail(Code::Auth, "frame: its sender's key was withdrawn");
     if (!in.well_shaped) return fail(Code::Malformed, "frame: a message has exactly one part");
     return codec_.decode(in.body.to_string_view());
@@ -109,18 +123,16 @@ class RouterEnd final : public JobServer {
     if (handlers->on_drained) handlers->on_drained();
   }
 
-  BusContext& bus_;
   Codec codec_;
-  zmq::socket_t socket_;
-  bool keyed_;
+  Binding binding_;
   std::shared_ptr<Handlers> handlers_;  ///< shared with a call that is under way
-  SocketWatch watch_;
+  std::unique_ptr<SocketWatch> watch_;
 };
 
-class DealerEnd final : public JobClient {
+class DealerEnd final : public JobClient, private KeyedEnd {
  public:
   DealerEnd(BusContext& bus, zmq::socket_t socket, Connection connection, Handlers handlers)
-      : bus_(bus),
+      : KeyedEnd(bus),
         connection_(std::move(connection)),
         handlers_(std::make_shared<Handlers>(std::move(handlers))),
         socket_(std::move(socket)) {
@@ -133,6 +145,22 @@ class DealerEnd final : public JobClient {
   }
 
   void reconnect() override {
+    if (!connected_) connection_ = other_key(bus_, std::move(connection_), "server");
+    open();
+  }
+
+ private:
+  Result<void> read_keys_again() override {
+    if (!connection_.mine) return {};
+    auto fresh = prepare_connection(bus_, connection_.endpoint.text, "server");
+    if (!fresh) return fail(fresh.error());
+    if (fresh->allows(connection_)) return {};
+    connection_ = std::move(*fresh);
+    open();
+    return {};
+  }
+
+  void open() {
     watch_.reset();
     if (socket_) {
       socket_.set(zmq::sockopt::linger, 0);
@@ -144,7 +172,6 @@ class DealerEnd final : public JobClient {
     watch();
   }
 
- private:
   void watch() {
     connected_ = false;
     watch_ =
@@ -185,7 +212,6 @@ class DealerEnd final : public JobClient {
     if (now_connected && handlers->on_connected) handlers->on_connected();
   }
 
-  BusContext& bus_;
   Connection connection_;
   Codec codec_;
   std::shared_ptr<Handlers> handlers_;  ///< shared with a call that is under way
@@ -196,12 +222,15 @@ class DealerEnd final : public JobClient {
 
 }  // namespace
 
+std::string_view key_of(const PeerId& peer) {
+  return peer.size() > kRouteText ? std::string_view(peer).substr(kRouteText + 1) : std::string_view();
+}
+
 Result<std::unique_ptr<JobServer>> open_job_server(BusContext& bus, const std::string& endpoint,
                                                    JobServer::Handlers handlers) {
-  auto socket = bind_socket(bus, kJobServer, endpoint, "server");
-  if (!socket) return fail(socket.error());
-  const bool keyed = endpoint.starts_with("tcp://");
-  return std::make_unique<RouterEnd>(bus, std::move(*socket), keyed, std::move(handlers));
+  auto bound = bind_socket(bus, kJobServer, endpoint, "server");
+  if (!bound) return fail(bound.error());
+  return std::make_unique<RouterEnd>(bus, endpoint, std::move(*bound), std::move(handlers));
 }
 
 Result<std::unique_ptr<JobClient>> open_job_client(BusContext& bus, const std::string& endpoint,

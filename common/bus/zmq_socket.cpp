@@ -19,6 +19,7 @@ constexpr int kTcpRetryMs = 10'000;
 /// For a connection to come about. The kernel's own tries grow apart: after a host was out of reach for 20 s
 /// the next one would be 15 s away.
 constexpr int kConnectMs = 2'000;
+constexpr Millis kBindAgain{20};
 /// What CURVE and ZMTP add to a frame, which MAXMSGSIZE counts too.
 constexpr std::size_t kFraming = 64;
 
@@ -64,21 +65,20 @@ tl::unexpected<Error> socket_error(const std::string& doing, const Endpoint& end
 
 Result<Zap*> BusContext::doorkeeper() {
   if (!zap) {
-    auto opened = Zap::open(context, loop, keys);
+    auto opened = Zap::open(context, loop, keys.directory);
     if (!opened) return fail(opened.error());
     zap = std::move(*opened);
   }
   return zap.get();
 }
 
-Result<zmq::socket_t> bind_socket(BusContext& bus, SocketKind kind, const std::string& text,
-                                  std::string_view party) {
+Result<Bound> bind_socket(BusContext& bus, SocketKind kind, const std::string& text, std::string_view party) {
   const auto endpoint = parse_endpoint(text, Endpoint::Use::Bind);
   if (!endpoint) return fail(endpoint.error());
   std::optional<KeyPair> pair;
   if (endpoint->needs_keys()) {
-    if (bus.keys.empty()) return unkeyed(text);
-    auto read = read_pair(bus.keys, party);
+    if (bus.keys.directory.empty()) return unkeyed(text);
+    auto read = read_pair(bus.keys.directory, party, bus.keys.secrets);
     if (!read) return fail(read.error());
     pair = std::move(*read);
     if (auto zap = bus.doorkeeper(); !zap) return fail(zap.error());
@@ -101,22 +101,62 @@ Result<zmq::socket_t> bind_socket(BusContext& bus, SocketKind kind, const std::s
   if (!pair) {
     if (auto restricted = restrict_socket(endpoint->path); !restricted) return fail(restricted.error());
   }
-  return socket;
+  return Bound{std::move(socket), pair ? pair->public_key : std::string()};
+}
+
+Binding::Binding(BusContext& bus, SocketKind kind, std::string endpoint, std::string party, Bound bound)
+    : bus_(bus),
+      kind_(kind),
+      endpoint_(std::move(endpoint)),
+      party_(std::move(party)),
+      keyed_(!bound.public_key.empty()),
+      bound_(std::move(bound)) {}
+
+Result<bool> Binding::outdated() const {
+  if (!keyed_) return false;
+  return read_pair(bus_.keys.directory, party_, bus_.keys.secrets).map([this](const KeyPair& pair) {
+    return pair.public_key != bound_.public_key;
+  });
+}
+
+void Binding::close() {
+  if (!bound_.socket) return;
+  bound_.socket.set(zmq::sockopt::linger, 0);
+  bound_.socket.close();
+}
+
+void Binding::bind_again(std::function<void()> opened) {
+  auto bound = bind_socket(bus_, kind_, endpoint_, party_);
+  if (bound) {
+    bound_ = std::move(*bound);
+    return opened();
+  }
+  // ZeroMQ's thread gives the address up in its own time.
+  again_ = bus_.loop.after(kBindAgain, [this, opened = std::move(opened)] { bind_again(opened); });
 }
 
 Result<Connection> prepare_connection(BusContext& bus, const std::string& text, std::string_view party) {
   auto endpoint = parse_endpoint(text, Endpoint::Use::Connect);
   if (!endpoint) return fail(endpoint.error());
-  Connection connection{std::move(*endpoint), {}, {}};
+  Connection connection{std::move(*endpoint), {}, {}, {}};
   if (!connection.endpoint.needs_keys()) return connection;
-  if (bus.keys.empty()) return unkeyed(text);
-  auto mine = read_client_pair(bus.keys);
+  if (bus.keys.directory.empty()) return unkeyed(text);
+  auto mine = read_client_pair(bus.keys.directory, bus.keys.secrets);
   if (!mine) return fail(mine.error());
-  auto theirs = read_public(bus.keys, party);
+  auto theirs = read_public(bus.keys.directory, party);
   if (!theirs) return fail(theirs.error());
   connection.mine = std::move(*mine);
   connection.theirs = std::move(*theirs);
+  connection.next = read_public(bus.keys.directory, std::string(party) + ".next").value_or("");
   return connection;
+}
+
+Connection other_key(BusContext& bus, Connection used, std::string_view party) {
+  if (!used.mine) return used;
+  auto fresh = prepare_connection(bus, used.endpoint.text, party);
+  if (!fresh) return used;
+  if (used.theirs == fresh->theirs && !fresh->next.empty()) fresh->theirs = fresh->next;
+  return std::move(*fresh);
 }
 
 Result<zmq::socket_t> connect_socket(BusContext& bus, SocketKind kind, const Connection& connection) {

@@ -84,7 +84,7 @@ void read_places(Reader& in, Settings& s) {
 
 bool holds_a_key(const std::string& directory) {
   for (const char* name : {"/server.secret", "/worker.secret", "/watchdog.secret"})
-    if (access((directory + name).c_str(), R_OK) == 0) return true;
+    if (!directory.empty() && access((directory + name).c_str(), R_OK) == 0) return true;
   return false;
 }
 
@@ -98,10 +98,11 @@ std::string directory_of(const std::string& endpoint) {
 void read_bus(Reader& in, Settings& s) {
   if (const auto keys = in.text("KATANA_KEYS")) {
     s.keys_dir = absolute_path(*keys);
+    s.key_secrets_dir = in.of_system("CREDENTIALS_DIRECTORY");
     if (!has_directory(s.keys_dir)) {
       in.problem("KATANA_KEYS",
                  s.keys_dir + " is not a directory; make the keys with: katana keygen " + s.keys_dir);
-    } else if (!holds_a_key(s.keys_dir)) {
+    } else if (!holds_a_key(s.keys_dir) && !holds_a_key(s.key_secrets_dir)) {
       in.problem("KATANA_KEYS", s.keys_dir +
                                     " holds no key that this user may read (server.secret, worker.secret, "
                                     "watchdog.secret); make them with: katana keygen " +

@@ -42,6 +42,12 @@ class Reader {
     return std::string(trimmed);
   }
 
+  /// A name of the system's, which is no setting: as it stands in the environment, or empty.
+  [[nodiscard]] std::string of_system(const std::string& name) const {
+    const auto at = env_.find(name);
+    return at == env_.end() ? std::string() : at->second;
+  }
+
   std::optional<std::string> secret_text(std::string_view name) {
     if (!sees(program_, name)) return std::nullopt;
     auto found = find_secret(env_, name, warnings);

@@ -102,6 +102,7 @@ struct Settings {
   std::vector<std::string> bus;  ///< gateway endpoints: one for the gateway, one or more for a worker
   std::string watch;
   std::string keys_dir;
+  std::string key_secrets_dir;  ///< where `*.secret` of the keys may be instead; empty: nowhere
 
   std::string gateway_http;   ///< empty: off
   std::string watchdog_http;  ///< empty: off

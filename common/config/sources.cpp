@@ -28,7 +28,9 @@ std::optional<std::string> credential_path(const Environment& env, std::string_v
   const std::string* directory = value_of(env, "CREDENTIALS_DIRECTORY");
   if (directory == nullptr) return std::nullopt;
   std::string path = *directory + "/" + std::string(name);
-  if (access(path.c_str(), F_OK) != 0) return std::nullopt;
+  // An empty one is none: Compose wants a file for each secret that its file names.
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0 || info.st_size == 0) return std::nullopt;
   return path;
 }
 

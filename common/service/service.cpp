@@ -60,7 +60,7 @@ struct Service::Impl {
         host(host_name()),
         own(metrics, identity.component),
         http(loop),
-        bus(loop, bus::BusKeys{identity.keys_dir}),
+        bus(loop, identity.keys),
         started_at(clock.mono()) {
     if (identity.instance.empty()) identity.instance = identity.component;
     own.started_at(clock.wall());

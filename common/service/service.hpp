@@ -6,6 +6,7 @@
 #include <string>
 
 #include "common/bus/message.hpp"
+#include "common/bus/zmq_bus.hpp"
 #include "common/config/settings.hpp"
 #include "common/core/clock.hpp"
 #include "common/loop/loop.hpp"
@@ -48,7 +49,7 @@ struct Identity {
   std::string http_address;    ///< empty: no HTTP server
   bool http_optional = false;  ///< an address that can't be had is no reason not to start: tried again
   std::string watch_endpoint;  ///< where heartbeats go; empty: none (the watchdog itself)
-  std::string keys_dir;
+  bus::BusKeys keys{};
   Millis drain_limit{20'000};
   std::string disk;  ///< a path on the disk that it writes to; empty: it writes nothing
 };

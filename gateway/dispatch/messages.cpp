@@ -49,6 +49,10 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
     send(peer, welcome);
     return;
   }
+  if (const Worker* old = pool_.find_by_id(hello.worker_id);
+      old && bus::key_of(old->peer) != bus::key_of(peer)) {
+    return kLog.warn("Refused worker {} from {}: that name belongs to a worker with another key", hello.worker_id, peer);
+  }
   std::unordered_set<std::int64_t> before;
   bool crossed = false;
   if (Worker* old = pool_.find_by_id(hello.worker_id)) {

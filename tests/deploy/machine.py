@@ -35,7 +35,7 @@ def tree(packages):
     part = pathlib.Path(tempfile.mkdtemp(prefix="part-", dir=CACHE))
     try:
         with open(CACHE / "debootstrap.log", "wb") as log:
-            made = subprocess.run(["debootstrap", "--variant=minbase", "--include=" + ",".join(sorted(packages)), "bookworm", part],
+            made = subprocess.run(["debootstrap", "--variant=minbase", *(["--include=" + ",".join(sorted(packages))] if packages else []), "bookworm", part],
                                   stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         if made.returncode != 0:
             raise RuntimeError("debootstrap failed:\n" + (CACHE / "debootstrap.log").read_text(errors="replace")[-3000:])

@@ -3,15 +3,12 @@
 A machine of its own (machine.py) for each class; what is said and measured there is printed as a table at the end.
 """
 
-import fcntl
-import functools
 import json
 import os
 import pathlib
 import re
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -20,9 +17,9 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 from harness import ALERT_TOKEN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, http_get  # noqa: E402
-from machine import TOP, Machine  # noqa: E402
+from machine import Machine  # noqa: E402
+from pack import libraries, package  # noqa: E402
 
-BUILD = pathlib.Path(os.environ.get("KATANA_BIN", "build/bin")).resolve().parent
 # What a small server has anyway, and what the tests look with.
 BASE = {"systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "logrotate", "man-db", "zsh", "cron", "supervisor"}
 SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-anthropic-key-8d1f", "OPENAI_API_KEY": "canary-openai-key-77ac",
@@ -32,26 +29,6 @@ OWN = {"katana-gateway.service": {"KATANA_TELEGRAM_TOKEN"}, "katana-claude@1.ser
 UNITS = tuple(OWN)
 USERS = range(USER, USER + 8)
 TABLE = []
-
-
-@functools.cache
-def package(version):
-    """The build's package, as of this version."""
-    path = BUILD / f"katana_{version}_amd64.deb"
-    with open(BUILD / "package.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = BUILD / "tests-deploy" / path.name
-        subprocess.run([TOP / "deploy/package.sh", "--no-build", "--version", version], check=True, stdout=subprocess.DEVNULL)
-        kept.parent.mkdir(exist_ok=True)
-        shutil.move(path, kept)
-    return kept
-
-
-def libraries():
-    """The packages that ours stands on: the machine has them, so that it is installed without a network."""
-    listed = json.loads((BUILD / "package/doc/katana.spdx.json").read_text())
-    loaded = {r["relatedSpdxElement"] for r in listed["relationships"] if r["relationshipType"] in ("DYNAMIC_LINK", "DEPENDS_ON")}
-    return {p["name"] for p in listed["packages"] if p["SPDXID"] in loaded}
 
 
 class Installed(unittest.TestCase):

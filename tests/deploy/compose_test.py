@@ -1,0 +1,305 @@
+"""deploy/compose.yaml on a real Docker engine of the test's own: up, a conversation, more workers, a paused one, a cut network,
+deaths, another version, down with drain.
+
+The engine has its own data, socket and bridges, without iptables (so there is no way out), and the sandbox runs in a container beside
+the others. The image is the second half of deploy/Dockerfile with the package of this build; KATANA_DOCKER_BUILD=1 builds all of
+it as the Dockerfile says, which compiles Katana inside (some 10 min on 2 cores).
+"""
+
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
+
+from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, free_port, http_get  # noqa: E402
+from machine import TOP, tree  # noqa: E402
+from pack import BUILD, package  # noqa: E402
+
+DOCKER = "/usr/bin/docker"
+SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-anthropic-key-8d1f", "OPENAI_API_KEY": "canary-openai-key-77ac",
+           "TELEGRAM_ALERT_BOT_TOKEN": ALERT_TOKEN, "KATANA_WATCHDOG_TOKEN": "canary-page-token-51be"}
+USERS = range(USER, USER + 4)
+LIMIT = 120
+TABLE = []
+
+
+class Engine:
+    """dockerd, ended by its process id."""
+
+    def __init__(self, directory, *options):
+        self.socket = f"unix://{directory}/docker.sock"
+        self.log = open(directory / "dockerd.log", "ab")
+        self.process = subprocess.Popen(
+            ["dockerd", "--data-root", directory / "data", "--exec-root", directory / "exec", "--pidfile", directory / "pid", "--host", self.socket,
+             "--iptables=false", "--ip-masq=false", "--bip", "172.31.255.1/24", "--default-address-pool", "base=172.31.0.0/17,size=24", *options],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            eventually("the engine answers", lambda: self.run("info", check=False).returncode == 0, LIMIT)
+        except BaseException:
+            self.close()
+            raise
+
+    def environment(self):
+        return {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/root"), "DOCKER_HOST": self.socket, "DOCKER_BUILDKIT": "0",
+                "LANG": "C.UTF-8"}
+
+    def run(self, *command, check=True, stdin=None, limit=600):
+        done = subprocess.run([DOCKER, *map(str, command)], env=self.environment(), input=stdin, capture_output=True, timeout=limit)
+        done.stdout, done.stderr = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker {' '.join(map(str, command))}: status {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return done
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+
+
+class BesideOthers(Sandbox):
+    """The sandbox in a container of the stack, asked by its published port."""
+
+    def __init__(self, port):  # no process of ours
+        self.url = f"http://127.0.0.1:{port}"
+
+
+class Compose(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="katana-docker-"))
+        cls.addClassCleanup(subprocess.run, ["rm", "-rf", cls.directory])
+        cls.engine = Engine(cls.directory)
+        cls.addClassCleanup(cls.engine.close)
+        cls.make_images()
+        cls.make_project()
+        cls.addClassCleanup(cls.compose, "down", "--volumes", "--timeout", "5", check=False)
+        cls.compose("up", "-d")
+        cls.sandbox = BesideOthers(cls.sandbox_port)
+        eventually("the sandbox answers", lambda: cls.sandbox.get("stats"), LIMIT)
+        for user in USERS:
+            cls.sandbox.post("chat", chat=user, type="private")
+        cls.sandbox.post("chat", chat=OPS_CHAT, type="private", bot=ALERT_TOKEN)
+
+    @classmethod
+    def make_images(cls):
+        base = subprocess.Popen(["tar", "-C", tree([]), "-c", "."], stdout=subprocess.PIPE)
+        subprocess.run([DOCKER, "import", "-", "debian:bookworm-slim"], stdin=base.stdout, env=cls.engine.environment(), check=True,
+                       stdout=subprocess.DEVNULL)
+        base.wait()
+        context = cls.directory / "context"
+        context.mkdir()
+        text = (TOP / "deploy/Dockerfile").read_text()
+        if os.environ.get("KATANA_DOCKER_BUILD"):
+            began = time.monotonic()
+            subprocess.run(["git", "clone", "-q", TOP, context / "clone"], check=True)
+            cls.engine.run("build", "--network", "host", "--file", context / "clone/deploy/Dockerfile", "--tag", "katana:0.1.0", context / "clone",
+                           limit=3600)
+            TABLE.append(("docker build, all of it", f"{time.monotonic() - began:.0f} s"))
+        for version in ("0.1.0", "0.1.1"):
+            shutil.copy(package(version), context)
+        second = text[text.index("FROM debian:bookworm-slim\n"):]
+        for version in ("0.1.0", "0.1.1"):
+            if version == "0.1.0" and os.environ.get("KATANA_DOCKER_BUILD"):
+                continue
+            (context / "Dockerfile").write_text(second.replace("COPY --from=build /katana/build/katana_*.deb", f"COPY katana_{version}_*.deb"))
+            cls.engine.run("build", "--network", "host", "--tag", f"katana:{version}", context)
+        shutil.copy(BIN / "katana-sandbox", context)
+        subprocess.run(["strip", context / "katana-sandbox"], check=True)
+        (context / "Dockerfile").write_text("FROM katana:0.1.0\nCOPY katana-sandbox /usr/bin/\n")
+        cls.engine.run("build", "--tag", "katana-sandbox:test", context)
+
+    @classmethod
+    def make_project(cls):
+        """A folder as an operator has it: deploy's files, settings, secrets."""
+        cls.project = cls.directory / "deploy"
+        shutil.copytree(TOP / "deploy", cls.project, ignore=shutil.ignore_patterns("secrets", "katana.env"))
+        cls.page_port, cls.sandbox_port = free_port(), free_port()
+        cls.settings = {"KATANA_TELEGRAM_API_URL": "http://sandbox:8080", "ANTHROPIC_BASE_URL": "http://sandbox:8080/anthropic",
+                        "OPENAI_BASE_URL": "http://sandbox:8080/openai/v1", "OPENAI_API": "responses", "KATANA_TELEGRAM_LIMITS": "off",
+                        "KATANA_ALLOWED_USERS": ",".join(map(str, USERS)), "TELEGRAM_ALERT_CHAT_ID": OPS_CHAT}
+        (cls.project / "katana.env").write_text("".join(f"{k}={v}\n" for k, v in cls.settings.items()))
+        subprocess.run([cls.project / "secrets.sh"], check=True)
+        for name, value in SECRETS.items():
+            subprocess.run([cls.project / "secrets.sh", name], input=value + "\n", text=True, check=True)
+        (cls.project / "sandbox.yaml").write_text(json.dumps({"services": {
+            "sandbox": {"image": "katana-sandbox:test", "networks": ["katana"], "ports": [f"127.0.0.1:{cls.sandbox_port}:8080"],
+                        "command": ["katana-sandbox", "--http", "0.0.0.0:8080", "--token", USERS_TOKEN, "--token", ALERT_TOKEN]}}}))
+        cls.image = "katana:0.1.0"
+
+    @classmethod
+    def compose(cls, *command, check=True, limit=300):
+        env = {**cls.engine.environment(), "KATANA_PAGE_PORT": str(cls.page_port), "KATANA_IMAGE": cls.image, "COMPOSE_PROJECT_NAME": "katana"}
+        done = subprocess.run(["docker-compose", "--file", "compose.yaml", "--file", "sandbox.yaml", *map(str, command)], cwd=cls.project, env=env,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=limit)
+        if check and done.returncode != 0:
+            raise AssertionError(f"docker-compose {' '.join(map(str, command))}: status {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
+        return done
+
+    def containers(self, service):
+        return self.compose("ps", "-q", service).stdout.split()
+
+    def katana(self, *words, **how):
+        return self.compose("exec", "-T", "gateway", "katana", *words, **how)
+
+    def status(self):
+        return json.loads(http_get(f"http://127.0.0.1:{self.page_port}/api/status")[1])
+
+    def states(self, component):
+        return sorted(p["state"] for p in self.status()["processes"] if p["component"] == component)
+
+    def wait_up(self, **workers):
+        wanted = {"gateway": 1, "claude": 1, "openai": 1, **workers}
+        eventually(f"up: {wanted}", lambda: all(self.states(c).count("up") == n for c, n in wanted.items()), LIMIT)
+
+    def ask(self, words, user=USER):
+        self.sandbox.script(answer=f"You said: {words}")
+        self.sandbox.say(words, chat=user)
+        self.sandbox.wait_text(f"You said: {words}", chat=user, limit=LIMIT)
+
+    def tearDown(self):
+        outcome = self._outcome.result
+        if any(self is test for test, _ in outcome.failures + outcome.errors):
+            print(self.compose("ps", check=False).stdout + self.compose("logs", "--tail", "40", check=False).stdout)
+
+    def setUp(self):
+        self.compose("up", "-d", "--scale", "claude=1")
+        self.wait_up()
+
+    def test_a_conversation_and_the_operators_command(self):
+        self.ask("Hello, container")
+        self.assertIn("gateway", self.katana("status").stdout)
+        self.assertIn("whole", self.compose("exec", "-T", "gateway", "katana-gateway", "store", "check").stdout)
+        eventually("healthy by its own check", lambda: all(
+            json.loads(self.engine.run("inspect", "--format", "{{json .State.Health.Status}}", c).stdout) == "healthy"
+            for service in ("gateway", "watchdog", "claude", "openai") for c in self.containers(service)), LIMIT)
+
+    def test_containers_have_as_little_as_they_need(self):
+        for service in ("gateway", "watchdog", "claude", "openai"):
+            told = json.loads(self.engine.run("inspect", self.containers(service)[0]).stdout)[0]
+            host = told["HostConfig"]
+            self.assertTrue(host["ReadonlyRootfs"] and host["Init"] and host["CapDrop"] == ["ALL"], service)
+            self.assertEqual(told["Config"]["User"], "10001:10001")
+            self.assertEqual(host["LogConfig"]["Config"], {"max-size": "20m", "max-file": "5"})
+            self.assertGreater(host["Memory"], 0)
+            inside = self.compose("exec", "-T", service, "ls", "/run/secrets").stdout.split()
+            own = {"gateway": {"KATANA_TELEGRAM_TOKEN"}, "claude": {"ANTHROPIC_API_KEY"}, "openai": {"OPENAI_API_KEY"}}.get(service)
+            if own:
+                self.assertEqual(set(inside), own)
+            keys = self.compose("exec", "-T", service, "find", "/keys", "-name", "*.secret").stdout.split()
+            self.assertEqual([pathlib.Path(k).name for k in keys], [{"gateway": "server", "watchdog": "watchdog"}.get(service, "worker") + ".secret"])
+        self.assertEqual(self.compose("exec", "-T", "claude", "ls", "/run/katana").stdout.split(), [])
+
+    def test_more_workers_and_a_paused_one(self):
+        self.compose("up", "-d", "--scale", "claude=3")
+        self.wait_up(claude=3)
+        paused = self.containers("claude")[0]
+        began = time.monotonic()
+        self.engine.run("pause", paused)
+        eventually("it is seen to hang", lambda: self.states("claude") != ["up"] * 3, LIMIT)
+        TABLE.append(("docker pause of a worker: seen after", f"{time.monotonic() - began:.1f} s"))
+        for i in range(4):
+            self.ask(f"While one is paused, {i}")
+        self.engine.run("unpause", paused)
+        self.wait_up(claude=3)
+
+    def test_a_cut_network_heals(self):
+        worker = self.containers("claude")[0]
+        self.engine.run("network", "disconnect", "katana_katana", worker)
+        eventually("it is missed", lambda: self.states("claude") != ["up"], LIMIT)
+        self.sandbox.script(answer="Here I am again")
+        self.sandbox.say("Are you there?")
+        self.engine.run("network", "connect", "--alias", "claude", "katana_katana", worker)
+        self.sandbox.wait_text("Here I am again", limit=LIMIT)
+        self.wait_up()
+
+    def test_what_dies_comes_back(self):
+        for service in ("claude", "gateway", "watchdog"):
+            container = self.containers(service)[0]
+            pid = int(self.engine.run("inspect", "--format", "{{.State.Pid}}", container).stdout)
+            began = time.monotonic()
+            os.kill(pid, signal.SIGKILL)  # the container's first process: docker's init
+            eventually("it runs again", lambda: int(self.engine.run("inspect", "--format", "{{.State.Pid}}", container).stdout) not in (0, pid), LIMIT)
+            self.wait_up()
+            TABLE.append((f"kill -9 of {service}: up again after", f"{time.monotonic() - began:.1f} s"))
+            self.ask(f"After the death of {service}")
+
+    def test_another_version_under_load_loses_nothing(self):
+        asked, stop = {user: [] for user in USERS}, threading.Event()
+
+        def ask_on():
+            while not stop.is_set():
+                for user, ends in asked.items():
+                    ends.append(f"END-{user}-{len(ends)}.")
+                    self.sandbox.say(f"Go on [[tokens=12 token_ms=20 end={ends[-1]}]]", chat=user)
+                time.sleep(0.7)
+
+        load = threading.Thread(target=ask_on)
+        load.start()
+        try:
+            type(self).image = "katana:0.1.1"
+            began = time.monotonic()
+            self.compose("up", "-d", "--scale", "claude=1")
+            TABLE.append(("another version under load took", f"{time.monotonic() - began:.1f} s"))
+            self.wait_up()
+            self.assertIn("0.1.0", self.katana("version").stdout)  # the same programs, packed under another name
+        finally:
+            stop.set()
+            load.join()
+        for user, ends in asked.items():
+            eventually(f"chat {user} has all its answers", lambda: any(ends[-1] in t for t in self.sandbox.texts(user)), LIMIT)
+            self.assertEqual(re.findall(r"END-\d+-\d+\.", " ".join(self.sandbox.texts(user))), ends)
+        TABLE.append(("questions asked meanwhile, each answered once, in order", str(sum(map(len, asked.values())))))
+        running = self.engine.run("inspect", "--format", "{{.Config.Image}}", self.containers("gateway")[0]).stdout.strip()
+        self.assertEqual(running, "katana:0.1.1")
+
+    def test_a_stop_brings_the_answer_to_its_end(self):
+        self.sandbox.say("A long one [[tokens=100 token_ms=40 end=END-of-it.]]")
+        eventually("it is being written", lambda: len(self.sandbox.texts()[-1]) > 60 and "END" not in self.sandbox.texts()[-1])
+        self.compose("stop", "gateway", "claude", "openai", "watchdog")
+        self.assertTrue(any(t.rstrip().endswith("END-of-it.") for t in self.sandbox.texts()), self.sandbox.texts()[-1])
+        for service in ("gateway", "claude", "watchdog"):
+            self.assertEqual(self.engine.run("inspect", "--format", "{{.State.ExitCode}}", self.compose("ps", "-aq", service).stdout.split()[0]).stdout.strip(), "0")
+
+    def test_no_secret_is_anywhere(self):
+        self.ask("A question with an answer")
+        told = self.compose("logs", "--no-color").stdout + self.compose("config").stdout
+        for container in self.engine.run("ps", "-aq").stdout.split():
+            if "sandbox" not in self.engine.run("inspect", "--format", "{{.Name}}", container).stdout:
+                told += self.engine.run("inspect", container).stdout + self.engine.run("top", container, "-eo", "pid,args", check=False).stdout
+        for image in ("katana:0.1.0", "katana:0.1.1"):
+            told += self.engine.run("history", "--no-trunc", image).stdout
+            saved = self.directory / "image.tar"
+            self.engine.run("save", "--output", saved, image)
+            for name, secret in SECRETS.items():
+                found = subprocess.run(["grep", "-c", "-F", "--binary-files=text", secret, saved], capture_output=True, text=True)
+                self.assertEqual(found.stdout.strip(), "0", f"{name} stands in the image")
+            saved.unlink()
+        told += "\n".join(self.sandbox.texts(OPS_CHAT, bot=ALERT_TOKEN))
+        told = told.replace(f"--token {USERS_TOKEN} --token {ALERT_TOKEN}", "").replace(f"- {USERS_TOKEN}", "").replace(f"- {ALERT_TOKEN}", "")
+        for name, secret in SECRETS.items():
+            self.assertNotIn(secret, told, name)
+
+
+def tearDownModule():
+    width = max((len(what) for what, _ in TABLE), default=0)
+    for what, value in TABLE:
+        print(f"{what:<{width}}  {value}")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
