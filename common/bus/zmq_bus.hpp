@@ -20,7 +20,8 @@ namespace katana::bus {
 /// `watchdog.next.public`: the two are tried by turns.
 struct BusKeys {
   std::filesystem::path directory;
-  std::filesystem::path secrets{};  ///< where `*.secret` are instead, each that is there (systemd's credentials)
+  std::filesystem::path
+      secrets{};  ///< where `*.secret` are instead, each that is there (systemd's credentials)
 };
 
 /// What went through a bus since its start.
@@ -53,9 +54,9 @@ class ZmqBus {
   Result<std::shared_ptr<void>> serve_heartbeats(const std::string& endpoint,
                                                  std::function<void(Heartbeat)> on_beat);
 
-  /// Reads keys again (SIGHUP). A key that is gone from `authorized/` is refused from its next message on; an end
-  /// whose own pair, or the other side's public key, has changed opens its socket anew. After an error the keys
-  /// stay as they were. Nothing to do without keys.
+  /// Reads keys again (SIGHUP). A key that is gone from `authorized/` is refused from its next message on; an
+  /// end whose own pair, or the other side's public key, has changed opens its socket anew. After an error
+  /// the keys stay as they were. Nothing to do without keys.
   Result<void> reload_keys();
   [[nodiscard]] BusCounts counts() const;
 

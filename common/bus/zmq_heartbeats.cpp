@@ -128,9 +128,9 @@ class SubEnd final : private KeyedEnd {
   }
 
   void watch() {
-    watch_ = std::make_unique<SocketWatch>(
-        bus_.loop, binding_.socket().handle(),
-        SocketWatch::Callbacks{[this] { return receive_one(); }, [](bool) {}});
+    watch_ =
+        std::make_unique<SocketWatch>(bus_.loop, binding_.socket().handle(),
+                                      SocketWatch::Callbacks{[this] { return receive_one(); }, [](bool) {}});
   }
 
   bool receive_one() {

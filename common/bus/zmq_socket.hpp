@@ -62,10 +62,11 @@ struct Bound {
   zmq::socket_t socket;
   std::string public_key;  ///< its own; empty without keys
 };
-Result<Bound> bind_socket(BusContext& bus, SocketKind kind, const std::string& endpoint, std::string_view party);
+Result<Bound> bind_socket(BusContext& bus, SocketKind kind, const std::string& endpoint,
+                          std::string_view party);
 
-/// A socket that is bound for good, but for a moment when its keys change: closed, and bound again at the same
-/// place as soon as the old one has left it. Owned by its end; `opened` is told of each new socket.
+/// A socket that is bound for good, but for a moment when its keys change: closed, and bound again at the
+/// same place as soon as the old one has left it. Owned by its end; `opened` is told of each new socket.
 class Binding {
  public:
   Binding(BusContext& bus, SocketKind kind, std::string endpoint, std::string party, Bound bound);
@@ -101,8 +102,8 @@ struct Connection {
   }
 };
 Result<Connection> prepare_connection(BusContext& bus, const std::string& endpoint, std::string_view party);
-/// For the next try of a connection that doesn't come about: keys as they are on disk now; of the other side's
-/// two, while its pair is being replaced, the one that wasn't used.
+/// For the next try of a connection that doesn't come about: keys as they are on disk now; of the other
+/// side's two, while its pair is being replaced, the one that wasn't used.
 Connection other_key(BusContext& bus, Connection used, std::string_view party);
 Result<zmq::socket_t> connect_socket(BusContext& bus, SocketKind kind, const Connection& connection);
 

@@ -49,9 +49,11 @@ void Dispatcher::on(const bus::PeerId& peer, bus::Hello hello) {
     send(peer, welcome);
     return;
   }
+  // A worker whose key was replaced has closed its connection under the old one; a thief's victim hasn't.
   if (const Worker* old = pool_.find_by_id(hello.worker_id);
-      old && bus::key_of(old->peer) != bus::key_of(peer)) {
-    return kLog.warn("Refused worker {} from {}: that name belongs to a worker with another key", hello.worker_id, peer);
+      old && !old->unreachable_since && bus::key_of(old->peer) != bus::key_of(peer)) {
+    return kLog.warn("Refused worker {} from {}: that name belongs to a worker with another key",
+                     hello.worker_id, peer);
   }
   std::unordered_set<std::int64_t> before;
   bool crossed = false;

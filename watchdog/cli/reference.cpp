@@ -54,7 +54,8 @@ std::string for_man(std::string text) {
 
 std::string zsh_option(const CLI::Option& option) {
   std::string out = " '" + long_name(option) + "[" + for_zsh(option.get_description()) + "]";
-  if (takes_value(option)) out += ":" + for_zsh(option.get_type_name()) + ":" + (takes_path(option) ? "_files" : "");
+  if (takes_value(option))
+    out += ":" + for_zsh(option.get_type_name()) + ":" + (takes_path(option) ? "_files" : "");
   return out + "'";
 }
 
@@ -68,7 +69,8 @@ std::string man_synopsis(const CLI::App& verb) {
   std::string out = ".SS " + for_man(verb.get_name());
   for (const auto* option : options_of(verb)) {
     if (option->get_lnames().front() == "help") continue;
-    out += " [" + for_man(long_name(*option)) + (takes_value(*option) ? " " + option->get_type_name() : "") + "]";
+    out += " [" + for_man(long_name(*option)) + (takes_value(*option) ? " " + option->get_type_name() : "") +
+           "]";
   }
   for (const auto* word : positionals_of(verb)) {
     const std::string name = word->get_type_name() == "TEXT" ? word->get_name(true) : word->get_type_name();
@@ -120,7 +122,8 @@ std::string zsh_completion(const CLI::App& app) {
     for (const auto* option : options_of(*verb))
       cases += zsh_option(*option);
     for (const auto* word : positionals_of(*verb))
-      cases += std::string(" ':") + for_zsh(word->get_description()) + ":" + (takes_path(*word) ? "_files" : "") + "'";
+      cases += std::string(" ':") + for_zsh(word->get_description()) + ":" +
+               (takes_path(*word) ? "_files" : "") + "'";
     cases += " ;;\n";
   }
   std::string own;
@@ -149,12 +152,14 @@ std::string zsh_completion(const CLI::App& app) {
 
 std::string manual(const CLI::App& app) {
   std::string out =
-      ".TH KATANA 1 \"\" \"Katana " KATANA_VERSION "\" \"Katana\"\n"
+      ".TH KATANA 1 \"\" \"Katana " KATANA_VERSION
+      "\" \"Katana\"\n"
       ".SH NAME\nkatana \\- runs and looks after a bot between Telegram, Claude and OpenAI\n"
       ".SH SYNOPSIS\n.B katana\n[\\fB\\-\\-env\\-file\\fR \\fIFILE\\fR]\n.I VERB\n[\\fIOPTION\\fR ...]\n"
       ".SH DESCRIPTION\n" +
       for_man(app.get_description()) +
-      "\nIt asks the gateway and the watchdog over their sockets in the run directory (root, or a member of the group\n"
+      "\nIt asks the gateway and the watchdog over their sockets in the run directory (root, or a member of "
+      "the group\n"
       ".BR katana ).\n.SH OPTIONS\n";
   for (const auto* option : options_of(app))
     out += man_option(*option);
@@ -166,7 +171,8 @@ std::string manual(const CLI::App& app) {
   }
   out +=
       ".SH EXIT STATUS\n0: done. 1: failed, or critical. 2: not understood, or a bad setting.\n"
-      ".SH FILES\n.TP\n.I /etc/katana/katana.env\nSettings, where there is no .env and no option names another file.\n"
+      ".SH FILES\n.TP\n.I /etc/katana/katana.env\nSettings, where there is no .env and no option names "
+      "another file.\n"
       ".TP\n.I /etc/credstore/katana.NAME\nThe secret NAME, root's alone.\n"
       ".SH SEE ALSO\n.BR katana.env (5),\n.BR katana\\-gateway (8),\n.BR katana\\-claude (8),\n"
       ".BR katana\\-openai (8),\n.BR katana\\-watchdog (8)\n";

@@ -483,5 +483,90 @@ TEST_F(Strangers, WithoutAnyKeyGetNothingEither) {
   EXPECT_TRUE(gateway_.malformed.empty());
 }
 
+/// A gateway and a worker on two machines, and fresh keys that take the place of theirs.
+class Rotation : public testing::Test {
+ protected:
+  Rotation() {
+    EXPECT_TRUE(ZmqBus::make_keys(here_));
+    EXPECT_TRUE(ZmqBus::make_keys(fresh_));
+    std::filesystem::copy(here_, there_, std::filesystem::copy_options::recursive);
+  }
+  static void put(const std::filesystem::path& from, const std::filesystem::path& to) {
+    std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
+  }
+  /// What a worker does that hears nothing.
+  void reconnect_until(const std::function<bool()>& happened) {
+    const auto again = loop_.every(Millis{300}, [this] { worker_.end->reconnect(); });
+    ASSERT_TRUE(drive(loop_, happened));
+  }
+  TempDir dir_;
+  std::filesystem::path here_ = dir_.path() / "gateway", there_ = dir_.path() / "worker",
+                        fresh_ = dir_.path() / "fresh";
+  loop::Loop loop_;
+  ZmqBus gateway_bus_{loop_, {here_}};
+  ZmqBus worker_bus_{loop_, {there_}};
+  std::string endpoint_ = free_tcp();
+  Gateway gateway_;
+  Worker worker_;
+};
+
+TEST_F(Rotation, AWorkersNewKeyIsTakenWhileTheOldOneIsStillGood) {
+  ASSERT_TRUE(gateway_.open(gateway_bus_, endpoint_));
+  ASSERT_TRUE(worker_.open(worker_bus_, endpoint_));
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() == 1; }));
+  put(fresh_ / "worker.public", here_ / "authorized/worker-2.public");
+  ASSERT_TRUE(gateway_bus_.reload_keys());
+  EXPECT_TRUE(gateway_.end->send(gateway_.got[0].first, Committed{kRef})) << "two are good for a while";
+
+  put(fresh_ / "worker.public", there_ / "worker.public");
+  put(fresh_ / "worker.secret", there_ / "worker.secret");
+  ASSERT_TRUE(worker_bus_.reload_keys());
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() == 2; }));
+  EXPECT_NE(key_of(gateway_.got[1].first), key_of(gateway_.got[0].first));
+  std::filesystem::remove(here_ / "authorized/worker.public");
+  ASSERT_TRUE(gateway_bus_.reload_keys());
+  ASSERT_TRUE(worker_.end->send(Beat{}));
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() == 3; }));
+  ASSERT_TRUE(worker_bus_.reload_keys());  // nothing has changed since: nothing happens
+  EXPECT_TRUE(worker_.end->send(Beat{}));
+}
+
+TEST_F(Rotation, TheGatewaysNewKeyIsTriedBeforeAndAfterItIsInUse) {
+  ASSERT_TRUE(gateway_.open(gateway_bus_, endpoint_));
+  ASSERT_TRUE(worker_.open(worker_bus_, endpoint_));
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() == 1; }));
+  put(fresh_ / "server.public", there_ / "server.next.public");
+  ASSERT_TRUE(worker_bus_.reload_keys());
+  put(fresh_ / "server.public", here_ / "server.public");
+  put(fresh_ / "server.secret", here_ / "server.secret");
+  put(fresh_ / "server.public", here_ / "authorized/server.public");
+  ASSERT_TRUE(gateway_bus_.reload_keys());
+  reconnect_until([&] { return gateway_.got.size() >= 2; });
+  EXPECT_TRUE(std::holds_alternative<Hello>(gateway_.got[1].second));
+  EXPECT_TRUE(gateway_.end->send(gateway_.got[1].first, Committed{kRef}));
+
+  // Settled: the next is the one, and a reload leaves the connection alone.
+  std::filesystem::rename(there_ / "server.next.public", there_ / "server.public");
+  const std::size_t before = gateway_.got.size();
+  ASSERT_TRUE(worker_bus_.reload_keys());
+  ASSERT_TRUE(worker_.end->send(Beat{}));
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() > before; }));
+  EXPECT_TRUE(std::holds_alternative<Beat>(gateway_.got[before].second));
+}
+
+TEST_F(Rotation, TheWatchdogsToo) {
+  int beats = 0;
+  std::unique_ptr<HeartbeatSink> sink;
+  auto listening = gateway_bus_.serve_heartbeats(endpoint_, [&](const Heartbeat&) { ++beats; });
+  ASSERT_TRUE(listening);
+  sink = worker_bus_.connect_heartbeats(endpoint_, [&] { sink->publish(samples::heartbeat()); }).value();
+  ASSERT_TRUE(drive(loop_, [&] { return beats == 1; }));
+  put(fresh_ / "watchdog.public", there_ / "watchdog.next.public");
+  put(fresh_ / "watchdog.public", here_ / "watchdog.public");
+  put(fresh_ / "watchdog.secret", here_ / "watchdog.secret");
+  ASSERT_TRUE(gateway_bus_.reload_keys());
+  ASSERT_TRUE(drive(loop_, [&] { return beats == 2; }));
+}
+
 }  // namespace
 }  // namespace katana::bus

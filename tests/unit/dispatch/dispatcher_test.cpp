@@ -284,6 +284,26 @@ TEST_F(DispatcherTest, AReconnectedWorkerGoesOnWithItsJobs) {
   EXPECT_EQ(answers[1], "done");
 }
 
+TEST_F(DispatcherTest, AnotherKeyDoesNotTakeOverALivingWorkersName) {
+  join("00000001@1", "w1");
+  ask(1, 100);
+  join("00000002@2", "w1", 10, "claude", {{"job1", 1}});
+  EXPECT_TRUE(bus.take<bus::Welcome>("00000002@2").empty());
+  d->on_message("00000002@2", bus::Chunk{.job = {"job1", 1}, .seq = 0, .text = "stolen"});
+  EXPECT_EQ(text[1], "");
+  answer("00000001@1", {"job1", 1}, "done");
+  EXPECT_EQ(answers[1], "done");
+
+  // Its own fresh key: its connection under the old one is closed.
+  ask(2, 200);
+  bus.gone.insert("00000001@1");
+  pass(Millis{500});
+  join("00000003@3", "w1", 10, "claude", {{"job2", 1}});
+  ASSERT_EQ(bus.take<bus::Welcome>("00000003@3").size(), 1u);
+  answer("00000003@3", {"job2", 1}, "done, too");
+  EXPECT_EQ(answers[2], "done, too");
+}
+
 TEST_F(DispatcherTest, AfterOurRestartALeasedJobWaitsForItsWorkerTenSeconds) {
   ask(1, 100, "claude", true);
   ask(2, 200, "claude", true);
