@@ -1,6 +1,7 @@
 #include "gateway/gateway.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <filesystem>
 #include <utility>
 
@@ -198,8 +199,12 @@ void Gateway::serve() {
           .on_message = [this](const bus::PeerId& peer,
                                bus::Message message) { from_bus(peer, std::move(message)); },
           .on_drained = {},
-          .on_malformed = [](const bus::PeerId&,
-                             const Error& error) { kLog.error("bus: {}", error.detail); }});
+          .on_malformed =
+              [n = std::uint64_t{0}](const bus::PeerId& peer, const Error& error) mutable {
+                // Whoever sends one may send a million: the log hears of the 1st, 2nd, 4th, 8th …
+                if (std::has_single_bit(++n))
+                  kLog.error("A frame on the bus was dropped, from {}: {} (so far: {})", peer, error.detail, n);
+              }});
   if (!bus) {
     return service_.fail(with_context(bus.error(), "opening the job bus"));
   }

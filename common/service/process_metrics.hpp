@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/bus/message.hpp"
+#include "common/bus/zmq_bus.hpp"
 #include "common/service/metrics.hpp"
 
 namespace katana::service {
@@ -13,13 +14,14 @@ class ProcessMetrics {
  public:
   ProcessMetrics(Metrics& metrics, const std::string& component);
   void started_at(Wall when);
-  void update(const bus::Heartbeat& now);
+  void update(const bus::Heartbeat& now, const bus::BusCounts& bus);
 
  private:
   Gauge resident_;
-  Counter cpu_;
+  Counter cpu_, malformed_, denied_;
   Gauge started_, lag_, ready_, healthy_;
   std::uint64_t counted_cpu_ms_ = 0;
+  bus::BusCounts counted_;
 };
 
 }  // namespace katana::service

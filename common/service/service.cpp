@@ -327,7 +327,7 @@ void Service::Impl::publish(bool with_metrics) {
 }
 
 std::string Service::Impl::metrics_text(const bus::Heartbeat& now) {
-  own.update(now);
+  own.update(now, bus.counts());
   return metrics.text();
 }
 

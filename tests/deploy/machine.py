@@ -25,6 +25,12 @@ BOOT_LIMIT = 120
 COMMAND_LIMIT = 300
 
 
+def join_network(network):
+    """`network`: an open file of a network namespace. For this thread, and whatever it starts from here on."""
+    if ctypes.CDLL(None, use_errno=True).setns(network.fileno(), CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")
+
+
 def tree(packages):
     """A pristine tree with these packages, made where there is none yet."""
     name = hashlib.sha256("\n".join(sorted(packages)).encode()).hexdigest()[:16]
@@ -128,10 +134,8 @@ class Machine:
 
     def join_network(self):
         """From here on this process, and whatever it starts, is in the machine's network."""
-        libc = ctypes.CDLL(None, use_errno=True)
         with open(f"/proc/{self.leader}/ns/net") as network:
-            if libc.setns(network.fileno(), CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
+            join_network(network)
 
     def close(self):
         if self.nspawn is not None and self.nspawn.poll() is None:
