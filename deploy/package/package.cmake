@@ -18,6 +18,7 @@ install(FILES ${made}/_katana DESTINATION share/zsh/vendor-completions)
 install(DIRECTORY ${made}/man/ DESTINATION share/man)
 install(DIRECTORY ${made}/doc/ DESTINATION share/doc/katana)
 install(DIRECTORY ${CMAKE_SOURCE_DIR}/deploy/prometheus ${CMAKE_SOURCE_DIR}/deploy/grafana
+  ${CMAKE_SOURCE_DIR}/deploy/supervisor ${CMAKE_SOURCE_DIR}/deploy/cron
   DESTINATION share/doc/katana/examples PATTERN "*_test.yml" EXCLUDE)
 
 set(CPACK_GENERATOR DEB)

@@ -16,88 +16,13 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
-from harness import ALERT_TOKEN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, http_get  # noqa: E402
-from machine import Machine  # noqa: E402
-from pack import libraries, package  # noqa: E402
+from harness import ALERT_TOKEN, OPS_CHAT, eventually, http_get  # noqa: E402
+from installed import SECRETS, TABLE, USERS, Installed, print_table  # noqa: E402
+from pack import package  # noqa: E402
 
-# What a small server has anyway, and what the tests look with.
-BASE = {"systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "logrotate", "man-db", "zsh", "cron", "supervisor"}
-SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-anthropic-key-8d1f", "OPENAI_API_KEY": "canary-openai-key-77ac",
-           "TELEGRAM_ALERT_BOT_TOKEN": ALERT_TOKEN, "KATANA_WATCHDOG_TOKEN": "canary-page-token-51be"}
 OWN = {"katana-gateway.service": {"KATANA_TELEGRAM_TOKEN"}, "katana-claude@1.service": {"ANTHROPIC_API_KEY"},
        "katana-openai@1.service": {"OPENAI_API_KEY"}, "katana-watchdog.service": {"TELEGRAM_ALERT_BOT_TOKEN", "KATANA_WATCHDOG_TOKEN"}}
 UNITS = tuple(OWN)
-USERS = range(USER, USER + 8)
-TABLE = []
-
-
-class Installed(unittest.TestCase):
-    """A machine with the package, and a sandbox in its network."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.deb = package("0.1.0")
-        cls.m = Machine(BASE | libraries())
-        cls.addClassCleanup(cls.m.close)
-        cls.m.join_network()
-        cls.sandbox = Sandbox(cls.m.directory)
-        cls.addClassCleanup(cls.sandbox.stop)
-        for user in USERS:
-            cls.sandbox.post("chat", chat=user, type="private")
-        cls.sandbox.post("chat", chat=OPS_CHAT, type="private", bot=ALERT_TOKEN)
-        cls.install(cls.deb)
-        cls.configure()
-
-    @classmethod
-    def install(cls, deb):
-        inside = "/root/" + deb.name
-        shutil.copy(deb, cls.m.file(inside))
-        return cls.m.run("apt-get", "install", "-y", "--allow-downgrades", inside)
-
-    @classmethod
-    def configure(cls, **more):
-        url = cls.sandbox.url
-        cls.settings = {"KATANA_TELEGRAM_API_URL": url, "ANTHROPIC_BASE_URL": url + "/anthropic", "OPENAI_BASE_URL": url + "/openai/v1",
-                        "OPENAI_API": "responses", "KATANA_ALLOWED_USERS": ",".join(map(str, USERS)), "KATANA_TELEGRAM_LIMITS": "off",
-                        "TELEGRAM_ALERT_CHAT_ID": OPS_CHAT, "KATANA_EXPECT": "gateway,claude:1,openai:1", **more}
-        cls.write_settings()
-        for name, value in SECRETS.items():
-            file = cls.m.file(f"/etc/credstore/katana.{name}")
-            file.write_text(value + "\n")
-            file.chmod(0o600)
-
-    @classmethod
-    def write_settings(cls):
-        cls.m.file("/etc/katana/katana.env").write_text("".join(f"{k}={v}\n" for k, v in cls.settings.items()))
-
-    def start(self):
-        self.m.run("systemctl", "enable", "--now", "katana.target")
-        self.wait_up()
-
-    def stop(self):
-        self.m.run("systemctl", "stop", "katana.target")
-
-    def wait_up(self, workers=("claude", "openai")):
-        def ready():
-            health = json.loads(http_get("http://127.0.0.1:9710/health")[1])
-            return health.get("seconds_since_last_poll") is not None and all(health["workers"][w] > 0 for w in workers)
-        eventually("it polls and has its workers", ready)
-
-    def ask(self, words):
-        self.sandbox.script(answer=f"You said: {words}")
-        self.sandbox.say(words)
-        self.sandbox.wait_text(f"You said: {words}")
-
-    def show(self, unit, name):
-        return self.m.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
-
-    def journal(self, *more):
-        return self.m.run("journalctl", "--no-pager", "--output=short-unix", *more).stdout
-
-    def tearDown(self):
-        outcome = self._outcome.result
-        if any(self is test for test, _ in outcome.failures + outcome.errors):
-            print("---- journal ----\n" + self.journal("-n", "80"))
 
 
 class Package(Installed):
@@ -303,9 +228,7 @@ class Life(Installed):
 
 
 def tearDownModule():
-    width = max((len(what) for what, _ in TABLE), default=0)
-    for what, value in TABLE:
-        print(f"{what:<{width}}  {value}")
+    print_table()
 
 
 if __name__ == "__main__":
