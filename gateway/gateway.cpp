@@ -203,7 +203,8 @@ void Gateway::serve() {
               [n = std::uint64_t{0}](const bus::PeerId& peer, const Error& error) mutable {
                 // Whoever sends one may send a million: the log hears of the 1st, 2nd, 4th, 8th …
                 if (std::has_single_bit(++n))
-                  kLog.error("A frame on the bus was dropped, from {}: {} (so far: {})", peer, error.detail, n);
+                  kLog.error("A frame on the bus was dropped, from {}: {} (so far: {})", peer, error.detail,
+                             n);
               }});
   if (!bus) {
     return service_.fail(with_context(bus.error(), "opening the job bus"));

@@ -42,8 +42,8 @@ void Gateway::control(const control::Request& request, const control::ControlSer
   if (verb == "status") return reply({0, status_text()});
   if (verb == "store") return reply(store_answer());
   if (verb == "reload") {
-    reload();
-    return reply({0, "Polling and sending are tried again."});
+    service_.reload();
+    return reply({0, "Files were read again; polling and sending are tried again."});
   }
   if (verb == "backup" && request.words.size() == 1) {
     const std::string path = request.words[0];

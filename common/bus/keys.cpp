@@ -127,20 +127,43 @@ struct NewFile {
   std::string content;
 };
 
-/// A fresh pair for each party; whoever connects (worker, gateway) is authorized from the start.
-Result<std::vector<NewFile>> fresh_files(const fs::path& directory) {
-  std::vector<NewFile> files;
-  for (const std::string party : {"server", "worker", "watchdog"}) {
-    std::array<char, kKeyCharacters + 1> public_key{};
-    std::array<char, kKeyCharacters + 1> secret_key{};
-    if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0) {
-      return fail(Code::Internal, "this build of ZeroMQ has no CURVE");
-    }
-    files.push_back({directory / (party + ".public"), public_key.data()});
-    files.push_back({directory / (party + ".secret"), secret_key.data()});
-    files.push_back({directory / kAuthorized / (party + ".public"), public_key.data()});
+/// `party`'s fresh pair in `home`, and its public key among the authorized ones of `directory`, as `name`.
+Result<void> add_fresh_pair(std::vector<NewFile>& files, const fs::path& home, const std::string& party,
+                            const fs::path& directory, const std::string& name) {
+  std::array<char, kKeyCharacters + 1> public_key{};
+  std::array<char, kKeyCharacters + 1> secret_key{};
+  if (zmq_curve_keypair(public_key.data(), secret_key.data()) != 0) {
+    return fail(Code::Internal, "this build of ZeroMQ has no CURVE");
   }
-  return files;
+  files.push_back({home / (party + ".public"), public_key.data()});
+  files.push_back({home / (party + ".secret"), secret_key.data()});
+  files.push_back({directory / kAuthorized / (name + ".public"), public_key.data()});
+  return {};
+}
+
+/// All of them or none.
+Result<std::vector<std::string>> write_all(const std::vector<NewFile>& files) {
+  for (const NewFile& file : files) {
+    if (fs::exists(fs::symlink_status(file.path))) {
+      return fail(Code::Rejected, file.path.string() + " is there already; keys are never overwritten");
+    }
+  }
+  std::vector<std::string> made;
+  for (const NewFile& file : files) {
+    if (auto written = write_key(file.path, file.content); !written) {
+      for (const std::string& path : made)
+        ::unlink(path.c_str());
+      return fail(written.error());
+    }
+    made.push_back(file.path.string());
+  }
+  return made;
+}
+
+bool is_name(const std::string& name) {
+  constexpr std::size_t kLongest = 32;
+  return !name.empty() && name.size() <= kLongest && name != kAuthorized &&
+         name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
 }
 
 }  // namespace
@@ -150,6 +173,12 @@ Result<KeyPair> read_pair(const fs::path& directory, std::string_view name, cons
   if (!public_key) return fail(public_key.error());
   auto secret_key = read_key(secret_path(directory, name, secrets), true);
   if (!secret_key) return fail(secret_key.error());
+  // Read while somebody was replacing them, or mixed up: with such a pair nobody could be reached.
+  std::array<char, kKeyCharacters + 1> derived{};
+  if (zmq_curve_public(derived.data(), secret_key->c_str()) != 0 || derived.data() != *public_key) {
+    return fail(Code::Rejected, "the keys " + (directory / name).string() +
+                                    ".public and .secret don't belong together; put both of a pair there");
+  }
   return KeyPair{std::move(*public_key), Secret(std::move(*secret_key))};
 }
 
@@ -185,23 +214,29 @@ Result<std::vector<std::string>> make_keys(const fs::path& directory) {
   for (const fs::path& path : {directory, directory / kAuthorized}) {
     if (auto made = private_directory(path); !made) return fail(made.error());
   }
-  auto files = fresh_files(directory);
-  if (!files) return fail(files.error());
-  for (const NewFile& file : *files) {
-    if (fs::exists(fs::symlink_status(file.path))) {
-      return fail(Code::Rejected, file.path.string() + " is there already; keys are never overwritten");
-    }
+  std::vector<NewFile> files;
+  for (const char* party : {"server", "worker", "watchdog"}) {
+    if (auto added = add_fresh_pair(files, directory, party, directory, party); !added)
+      return fail(added.error());
   }
-  std::vector<std::string> made;
-  for (const NewFile& file : *files) {
-    if (auto written = write_key(file.path, file.content); !written) {
-      for (const std::string& path : made)
-        ::unlink(path.c_str());  // all keys or none
-      return fail(written.error());
-    }
-    made.push_back(file.path.string());
+  return write_all(files);
+}
+
+Result<std::string> make_worker_keys(const fs::path& directory, const std::string& name) {
+  if (!is_name(name))
+    return fail(Code::Rejected,
+                "'" + name + "' is no name for a worker's key: write 1 to 32 of a-z, 0-9 and -");
+  const fs::path home = directory / name;
+  std::vector<NewFile> files;
+  for (const char* party : {"server", "watchdog"}) {
+    auto key = read_public(directory, party);
+    if (!key) return fail(key.error());
+    files.push_back({home / (std::string(party) + ".public"), std::move(*key)});
   }
-  return made;
+  if (auto added = add_fresh_pair(files, home, "worker", directory, name); !added) return fail(added.error());
+  if (auto made = private_directory(home); !made) return fail(made.error());
+  if (auto written = write_all(files); !written) return fail(written.error());
+  return home.string();
 }
 
 }  // namespace katana::bus

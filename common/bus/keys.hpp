@@ -35,7 +35,8 @@ Result<KeyPair> read_client_pair(const std::filesystem::path& directory,
 /// Public key -> name of its file in `authorized/` (at most 4096 of them, each `*.public`).
 Result<std::map<std::string, std::string>> read_authorized(const std::filesystem::path& directory);
 
-/// See ZmqBus::make_keys.
+/// See ZmqBus::make_keys, ZmqBus::make_worker_keys.
 Result<std::vector<std::string>> make_keys(const std::filesystem::path& directory);
+Result<std::string> make_worker_keys(const std::filesystem::path& directory, const std::string& name);
 
 }  // namespace katana::bus

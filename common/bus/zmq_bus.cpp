@@ -56,4 +56,9 @@ Result<std::vector<std::string>> ZmqBus::make_keys(const std::filesystem::path& 
   return bus::make_keys(directory);
 }
 
+Result<std::string> ZmqBus::make_worker_keys(const std::filesystem::path& directory,
+                                             const std::string& name) {
+  return bus::make_worker_keys(directory, name);
+}
+
 }  // namespace katana::bus

@@ -62,6 +62,10 @@ class ZmqBus {
 
   /// Makes a deployment's keys in `directory` (0700, files 0600); refuses to overwrite any.
   static Result<std::vector<std::string>> make_keys(const std::filesystem::path& directory);
+  /// One more worker's pair, for another machine: authorized here by `name`, and laid into `directory/name`
+  /// with all that this machine needs. Returns that folder.
+  static Result<std::string> make_worker_keys(const std::filesystem::path& directory,
+                                              const std::string& name);
 
  private:
   struct Impl;

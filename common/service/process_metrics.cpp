@@ -9,7 +9,8 @@ namespace katana::service {
 ProcessMetrics::ProcessMetrics(Metrics& m, const std::string& component)
     : resident_(m.gauge("katana_process_resident_memory_bytes", "Resident memory of the process.")),
       cpu_(m.counter("katana_process_cpu_seconds_total", "User and system time of the process.")),
-      malformed_(m.counter("katana_bus_malformed_frames_total", "Frames that broke the protocol and were dropped.")),
+      malformed_(
+          m.counter("katana_bus_malformed_frames_total", "Frames that broke the protocol and were dropped.")),
       denied_(m.counter("katana_bus_denied_connections_total", "Connections refused by their key.")),
       started_(m.gauge("katana_process_start_time_seconds", "When the process started, in Unix time.")),
       lag_(m.gauge("katana_loop_lag_seconds", "Longest turn of the loop since the last heartbeat.")),

@@ -71,6 +71,7 @@ struct Service::Impl {
   Result<void> open_outside();
   Result<void> open_http();
   void watch_signals();
+  void reload();
 
   // ---- stop ----
   void on_stop_signal(int signo);
@@ -163,11 +164,13 @@ void Service::Impl::watch_signals() {
   handles.push_back(loop.on_signal(SIGUSR1, [](int) { reopen_log(); }));
   handles.push_back(loop.on_signal(SIGHUP, [this](int) {
     kLog.info("SIGHUP received: reading files and tables again");
-    if (auto read = bus.reload_keys(); !read) {
-      kLog.error("The keys stay as they were: {}", read.error().detail);
-    }
-    if (hooks.reload) hooks.reload();
+    reload();
   }));
+}
+
+void Service::Impl::reload() {
+  if (auto read = bus.reload_keys(); !read) kLog.error("The keys stay as they were: {}", read.error().detail);
+  if (hooks.reload) hooks.reload();
 }
 
 int Service::Impl::run() {
@@ -366,6 +369,10 @@ void Service::drained() {
   if (impl_->state != ServiceState::Draining || impl_->ended) return;
   kLog.info("Stopping: the work in hand is done");
   impl_->finish();
+}
+
+void Service::reload() {
+  impl_->reload();
 }
 
 void Service::stop() {

@@ -72,6 +72,7 @@ class Service {
   void ready();    ///< once: says READY=1, state becomes Ready
   void drained();  ///< the work in hand is done; the process may end
   void stop();     ///< as SIGTERM
+  void reload();   ///< as SIGHUP
   /// Ends the process with status 1 after `Hooks::stop`: what it needs cannot be had, and nothing here will
   /// mend it.
   void fail(const Error& error);

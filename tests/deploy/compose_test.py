@@ -270,6 +270,29 @@ class Compose(unittest.TestCase):
         running = self.engine.run("inspect", "--format", "{{.Config.Image}}", self.containers("gateway")[0]).stdout.strip()
         self.assertEqual(running, "katana:0.1.1")
 
+    def test_its_state_moves_to_another_machine(self):
+        """Backup, stop, restore elsewhere, start: here, elsewhere is the same project with fresh volumes."""
+        def remembered():
+            self.sandbox.say("Do you remember?", chat=USERS[-1])
+            return int(re.findall(r"message (\d+) of yours", eventually("an answer", lambda: next(
+                (t for t in reversed(self.sandbox.texts(USERS[-1])) if "of yours" in t and t not in seen), None), LIMIT))[0])
+        seen = []
+        before = remembered()
+        seen += self.sandbox.texts(USERS[-1])
+        self.katana("backup", "/var/lib/katana/moved.db")
+        backup = self.directory / "backup"
+        backup.mkdir()
+        self.engine.run("cp", self.containers("gateway")[0] + ":/var/lib/katana/moved.db", backup)
+        os.chown(backup / "moved.db", 10001, 10001)
+        backup.chmod(0o755)
+        self.compose("stop", "gateway", "claude", "openai", "watchdog")
+        self.compose("rm", "-f", "gateway", "claude", "openai", "watchdog", "keys")
+        self.engine.run("volume", "rm", "katana_state", "katana_watchdog")
+        self.compose("run", "--rm", "--no-deps", "-T", "--volume", f"{backup}:/backup:ro", "gateway", "katana", "restore", "/backup/moved.db")
+        self.compose("up", "-d")
+        self.wait_up()
+        self.assertEqual(remembered(), before + 1)
+
     def test_a_stop_brings_the_answer_to_its_end(self):
         self.sandbox.say("A long one [[tokens=100 token_ms=40 end=END-of-it.]]")
         eventually("it is being written", lambda: len(self.sandbox.texts()[-1]) > 60 and "END" not in self.sandbox.texts()[-1])

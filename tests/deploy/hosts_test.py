@@ -97,9 +97,11 @@ class Hosts(unittest.TestCase):
             self.sandbox.post("chat", chat=user, type="private")
         self.sandbox.post("chat", chat=OPS_CHAT, type="private", bot=ALERT_TOKEN)
         subprocess.run([BIN / "katana", "keygen", self.directory / "keys"], check=True, stdout=subprocess.DEVNULL)
+        # One worker with the first key, the other with one of its own, laid out for its machine.
+        subprocess.run([BIN / "katana", "keygen", self.directory / "keys", "--worker", "two"], check=True, stdout=subprocess.DEVNULL)
+        (self.directory / "keys/two").rename(self.directory / "two")
         self.hand_out("gateway", "server.public", "server.secret", "watchdog.public", "authorized")
-        for host in ("one", "two"):
-            self.hand_out(host, "worker.public", "worker.secret", "server.public", "watchdog.public")
+        self.hand_out("one", "worker.public", "worker.secret", "server.public", "watchdog.public")
         self.hand_out("watch", "watchdog.public", "watchdog.secret", "server.public", "authorized")
         self.start("watch", "katana-watchdog")
         self.start("gateway", "katana-gateway")
@@ -113,6 +115,9 @@ class Hosts(unittest.TestCase):
         if any(self in (test, getattr(test, "test_case", None)) for test, _ in outcome.failures + outcome.errors):
             for process in self.processes:
                 print(f"---- {process.name} ----\n{process.log()[-4000:]}")
+        secrets = [path.read_text().strip() for path in self.directory.rglob("*.secret")] + [USERS_TOKEN, ALERT_TOKEN, "tests-anthropic-key"]
+        for process in self.processes[1:]:
+            self.assertFalse(any(secret in process.log() for secret in secrets), process.name)
         for process in reversed(self.processes):
             if process.popen.poll() is None:
                 process.signal(signal.SIGKILL)
@@ -268,6 +273,64 @@ class Hosts(unittest.TestCase):
         TABLE.append(("questions asked meanwhile, each answered once", str(count)))
         self.assertLess(len(gateway.log()), 3_000_000)
         self.assertTrue(self.health()["workers"]["claude"] >= 2)
+
+    def process(self, name):
+        return next(p for p in self.processes if p.name == name)
+
+    def put(self, source, host, name):
+        shutil.copy(self.directory / source, self.directory / host / name)
+
+    def reload(self, *names):
+        for name in names:
+            self.process(name).signal(signal.SIGHUP)
+
+    def test_keys_are_replaced_without_a_stop(self):
+        """Everybody's, one after the other: two are good for a while, then the old one goes."""
+        subprocess.run([BIN / "katana", "keygen", self.directory / "fresh"], check=True, stdout=subprocess.DEVNULL)
+        for party in ("server", "worker", "watchdog"):
+            for host in ("gateway", "watch"):
+                self.put(f"fresh/{party}.public", host, f"authorized/{party}-2.public")
+        self.reload("katana-gateway", "katana-watchdog")
+        joins = lambda: self.process("katana-gateway").log().count("joined")  # noqa: E731
+
+        def replace():
+            before = joins()
+            self.put("fresh/worker.public", "one", "worker.public")
+            self.put("fresh/worker.secret", "one", "worker.secret")
+            self.reload("claude-1")
+            eventually("it comes with its new key", lambda: joins() > before)
+            for host in ("gateway", "watch"):
+                (self.directory / host / "authorized/worker.public").unlink()
+            self.reload("katana-gateway", "katana-watchdog")
+
+            for host in ("one", "two", "watch"):
+                self.put("fresh/server.public", host, "server.next.public")
+            before = joins()
+            self.put("fresh/server.public", "gateway", "server.public")
+            self.put("fresh/server.secret", "gateway", "server.secret")
+            self.reload("katana-gateway")
+            eventually("both come to the gateway's new key", lambda: joins() >= before + 2)
+            self.wait_workers(2)
+
+            for host in ("gateway", "one", "two"):
+                self.put("fresh/watchdog.public", host, "watchdog.next.public")
+            self.put("fresh/watchdog.public", "watch", "watchdog.public")
+            self.put("fresh/watchdog.secret", "watch", "watchdog.secret")
+            self.reload("katana-watchdog")
+            eventually("they come to the watchdog's new key", lambda: self.process("katana-watchdog").log().count("connect again") == 1
+                       and set(self.states().values()) == {"up"})
+            for host in ("one", "two", "watch"):
+                (self.directory / host / "server.next.public").rename(self.directory / host / "server.public")
+            for host in ("gateway", "one", "two"):
+                (self.directory / host / "watchdog.next.public").rename(self.directory / host / "watchdog.public")
+            for host in ("gateway", "watch"):
+                for party in ("server", "watchdog"):
+                    (self.directory / host / f"authorized/{party}.public").unlink()
+            self.reload("katana-gateway", "katana-watchdog", "claude-1", "claude-2")
+        count = self.load(replace, seconds_after=4.0)
+        TABLE.append(("questions asked while all keys were replaced, each answered once", str(count)))
+        self.assertEqual(self.pages(), [])
+        self.assertEqual(set(self.states().values()), {"up"})
 
     def stranger(self, *words):
         done = subprocess.run(self.network.argv("stranger", STRANGER, *words), capture_output=True, text=True, timeout=600)

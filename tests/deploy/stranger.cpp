@@ -1,9 +1,10 @@
 // A peer of the gateway's bus that doesn't mean well, for hosts_test.py.
 //
 //   stranger malformed ENDPOINT KEYS COUNT    so many frames that are none, with the worker's key in KEYS
-//   stranger steal ENDPOINT KEYS WORKER_ID    says hello by another worker's name; prints whether it was welcomed
-//   stranger later ENDPOINT KEYS WORKER_ID    the same as a program of a later version would, with more in its frames
-//   stranger plain ENDPOINT                   speaks without any key; prints whether anything came of it
+//   stranger steal ENDPOINT KEYS WORKER_ID    says hello by another worker's name; prints whether it was
+//   welcomed stranger later ENDPOINT KEYS WORKER_ID    the same as a program of a later version would, with
+//   more in its frames stranger plain ENDPOINT                   speaks without any key; prints whether
+//   anything came of it
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
@@ -38,7 +39,8 @@ zmq::socket_t connect(zmq::context_t& context, const std::string& endpoint, cons
 
 std::string hello(const std::string& worker_id) {
   bus::Codec codec;
-  const auto size = codec.stage(bus::Message(bus::Hello{bus::Role::Worker, worker_id, "claude", {}, "0", 1, {}}));
+  const auto size =
+      codec.stage(bus::Message(bus::Hello{bus::Role::Worker, worker_id, "claude", {}, "0", 1, {}}));
   std::string frame(size.value(), '\0');
   codec.write(frame.data());
   return frame;
@@ -79,7 +81,7 @@ int main(int argc, char** argv) {
   }
   if (what == "later" && argc == 5) {
     auto socket = connect(context, argv[2], argv[3]);
-    const std::string unknown_field = "\x98\x06\x01";  // number 99
+    const std::string unknown_field = "\x98\x06\x01";           // number 99
     const std::string unknown_body("\x08\x01\x92\x06\x00", 5);  // version 1, and number 98, empty
     socket.send(zmq::buffer(unknown_body), zmq::send_flags::none);
     socket.send(zmq::buffer(hello(argv[4]) + unknown_field), zmq::send_flags::none);

@@ -10,13 +10,14 @@ import re
 import shutil
 import signal
 import sys
+import tempfile
 import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
-from harness import ALERT_TOKEN, OPS_CHAT, eventually, http_get  # noqa: E402
+from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, Process, eventually, http_get  # noqa: E402
 from installed import SECRETS, TABLE, USERS, Installed, print_table  # noqa: E402
 from pack import package  # noqa: E402
 
@@ -172,6 +173,64 @@ class Service(Installed):
         self.m.run("systemctl", "start", "katana-gateway.service")
         self.wait_up()
         self.ask("And the roses")
+        self.assertEqual(self.m.run("stat", "-c", "%U", "/var/lib/katana/katana.db").stdout.strip(), "katana-gateway")
+
+
+class Moving(Installed):
+    """From `katana up` in a folder to the package, and back: the same conversations, the same people."""
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="katana-folder-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.m.run("systemctl", "stop", "katana.target")
+
+    def in_folder(self, *words):
+        env = {"PATH": os.environ["PATH"], **SECRETS, **{k: str(v) for k, v in self.settings.items() if k != "KATANA_EXPECT"}}
+        return Process("katana-" + words[0], [BIN / "katana", *words], env, self.folder)
+
+    def remember(self, number):
+        """The sandbox's model counts what it is told of the conversation."""
+        self.sandbox.say("Do you remember?")
+        self.sandbox.wait_text(f"message {number} of yours")
+
+    def test_there_and_back(self):
+        up = self.in_folder("up")
+        self.addCleanup(up.stop)
+        self.wait_up()
+        self.remember(1)
+        copy = self.folder / "moved.db"
+        self.assertEqual(self.in_folder("backup", copy).wait(), 0)
+        self.assertEqual(up.stop(), 0)
+
+        shutil.move(copy, self.m.file("/root/moved.db"))
+        self.m.run("katana", "restore", "/root/moved.db")
+        self.start()
+        self.remember(2)
+        self.assertIn(str(USER), self.m.run("katana", "users").stdout)
+        self.m.run("katana", "backup", "/var/lib/katana/moved.db")
+        self.stop()
+
+        shutil.move(self.m.file("/var/lib/katana/moved.db"), copy)
+        self.assertEqual(self.in_folder("restore", "--replace", copy).wait(), 0)
+        again = self.in_folder("up")
+        self.addCleanup(again.stop)
+        self.wait_up()
+        self.remember(3)
+        self.assertEqual(again.stop(), 0)
+
+    def test_the_whole_of_its_state_as_it_lies(self):
+        """No backup: a copy of the state directory of something that is stopped, made by root."""
+        up = self.in_folder("up")
+        self.addCleanup(up.stop)
+        self.wait_up()
+        self.remember(1)
+        self.assertEqual(up.stop(), 0)
+        self.m.run("rm", "-rf", "/var/lib/katana", "/var/lib/katana-watchdog")
+        shutil.copytree(self.folder / "state", self.m.file("/var/lib/katana"), ignore=shutil.ignore_patterns("run", "watchdog", "*.json"))
+        (self.m.file("/var/lib/katana-watchdog")).mkdir()
+        shutil.copytree(self.folder / "state/watchdog", self.m.file("/var/lib/katana-watchdog/watchdog"))
+        self.start()
+        self.remember(2)
         self.assertEqual(self.m.run("stat", "-c", "%U", "/var/lib/katana/katana.db").stdout.strip(), "katana-gateway")
 
 

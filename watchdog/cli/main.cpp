@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "common/bus/zmq_bus.hpp"
+#include "common/config/command_line.hpp"
 #include "common/control/control.hpp"
 #include "common/log/log.hpp"
 #include "watchdog/cli/check.hpp"
@@ -33,6 +34,7 @@ struct BadSetting : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+constexpr const char* kInstalledKeys = "/etc/katana/keys";
 constexpr Millis kAnswer{15'000};
 constexpr Millis kWatchEvery{1'000};
 constexpr Millis kCopyAnswer{3'600'000};  // a large store on a slow disk
@@ -46,7 +48,7 @@ struct Cli {
 
   bool system = false, json = false, watch = false, alert = false, admin = false, force = false,
        replace = false;
-  std::string name, file, retry, drop, span;
+  std::string worker, name, file, retry, drop, span;
   std::vector<std::string> words;
   int threshold = 120;
 
@@ -132,15 +134,62 @@ int restore(const Cli& cli) {
   return run_gateway_program(cli.line, words, nullptr);
 }
 
-int keygen(const Cli& cli) {
-  const auto made = bus::ZmqBus::make_keys(cli.name);
+/// Where the package's units look: everybody may read public keys, and systemd hands out the secret ones.
+Result<void> install_keys(const std::filesystem::path& directory, const std::vector<std::string>& files) {
+  namespace fs = std::filesystem;
+  constexpr auto kReadable = static_cast<fs::perms>(0644);
+  constexpr auto kOpen = static_cast<fs::perms>(0755);
+  std::error_code error;
+  for (const fs::path file : files) {
+    if (file.extension() == ".public") {
+      fs::permissions(file, kReadable, error);
+    } else {
+      fs::copy_file(file, config::kInstalledSecrets + file.filename().string(), error);
+      if (!error) fs::remove(file, error);
+    }
+    if (error) return fail(Code::Internal, file.string() + ": " + error.message());
+  }
+  fs::permissions(directory, kOpen, error);
+  if (!error) fs::permissions(directory / "authorized", kOpen, error);
+  if (error) return fail(Code::Internal, directory.string() + ": " + error.message());
+  return {};
+}
+
+int worker_keys(const std::string& directory, const std::string& name, bool installed) {
+  const auto made = bus::ZmqBus::make_worker_keys(directory, name);
   if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
+  if (installed)
+    std::filesystem::permissions(directory + "/authorized/" + name + ".public",
+                                 static_cast<std::filesystem::perms>(0644));
+  std::printf(
+      "%s: move it to the other machine, and set KATANA_KEYS to it there. Here its key is let in after: "
+      "katana reload "
+      "(and where the watchdog runs, copy authorized/%s.public to it)\n",
+      made->c_str(), name.c_str());
+  return 0;
+}
+
+int keygen(const Cli& cli) {
+  const std::string directory = cli.system ? kInstalledKeys : cli.name;
+  if (directory.empty()) return std::fprintf(stderr, "katana: write keygen DIR, or keygen --system\n"), 2;
+  if (!cli.worker.empty()) return worker_keys(directory, cli.worker, cli.system);
+  const auto made = bus::ZmqBus::make_keys(directory);
+  if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
+  if (cli.system) {
+    if (auto done = install_keys(directory, *made); !done)
+      return std::fprintf(stderr, "katana: %s\n", done.error().detail.c_str()), 1;
+    std::printf("%s, and the secret ones in %s…: set KATANA_KEYS=%s in %s\n", directory.c_str(),
+                config::kInstalledSecrets, directory.c_str(), config::kInstalledFile);
+    return 0;
+  }
   for (const auto& path : *made)
     std::printf("%s\n", path.c_str());
   std::printf(
       "Set KATANA_KEYS=%s for every process; another machine needs only its own pair (worker.* or "
-      "watchdog.*) and server.public, and watchdog.public for its heartbeats.\n",
-      cli.name.c_str());
+      "watchdog.*) and server.public, and watchdog.public for its heartbeats: katana keygen %s --worker NAME "
+      "lays "
+      "that out for one more.\n",
+      cli.name.c_str(), cli.name.c_str());
   return 0;
 }
 
@@ -262,10 +311,12 @@ void add_set_up_verbs(Cli& cli) {
   cli.verb("doctor", "Examines settings, processes, tokens, keys and channels, and says the mend",
            [&] { return run_doctor(cli.line); });
   cli.verb("check-config", "Checks the settings", [&] { return run_check_config(cli.line); });
-  cli.verb("keygen", "Makes the keys for a deployment over several machines", [&] { return keygen(cli); })
-      ->add_option("directory", cli.name, "A new directory")
-      ->required()
-      ->type_name("DIR");
+  auto* keys = cli.verb("keygen", "Makes the keys for a deployment over several machines",
+                        [&] { return keygen(cli); });
+  keys->add_option("directory", cli.name, "A new directory")->type_name("DIR");
+  keys->add_option("--worker", cli.worker, "One more worker's key, in a folder for another machine")
+      ->type_name("NAME");
+  keys->add_flag("--system", cli.system, "For the installed package: into /etc/katana/keys");
   cli.verb("version", "Prints the version", [] {
     std::printf("%s\n", config::version_of({"katana", ""}).c_str());
     return 0;

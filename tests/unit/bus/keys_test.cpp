@@ -45,6 +45,44 @@ TEST(Keys, AreMadeForTheirOwnerAlone) {
   EXPECT_EQ(authorized->at(read_public(keys, "watchdog").value()), "watchdog");
 }
 
+TEST(Keys, OfOneMoreWorkerAreLaidOutForItsMachine) {
+  const TempDir dir;
+  ASSERT_TRUE(make_keys(dir.path()));
+  const auto folder = make_worker_keys(dir.path(), "rack-2");
+  ASSERT_TRUE(folder) << folder.error().detail;
+  EXPECT_EQ(*folder, (dir.path() / "rack-2").string());
+  EXPECT_EQ(mode_of(*folder), 0700u);
+  const auto pair = read_client_pair(*folder);
+  ASSERT_TRUE(pair) << pair.error().detail;
+  EXPECT_EQ(read_authorized(dir.path())->at(pair->public_key), "rack-2");
+  EXPECT_EQ(read_public(*folder, "server").value(), read_public(dir.path(), "server").value());
+  EXPECT_EQ(read_public(*folder, "watchdog").value(), read_public(dir.path(), "watchdog").value());
+  EXPECT_FALSE(fs::exists(dir.path() / "rack-2/server.secret"));
+  EXPECT_THAT(make_worker_keys(dir.path(), "rack-2").error().detail, HasSubstr("never overwritten"));
+  for (const char* name : {"", "../x", "authorized", "A"})
+    EXPECT_THAT(make_worker_keys(dir.path(), name).error().detail, HasSubstr("no name")) << name;
+}
+
+TEST(Keys, OfTwoPairsAreNoPair) {
+  const TempDir dir;
+  const TempDir other;
+  ASSERT_TRUE(make_keys(dir.path()));
+  ASSERT_TRUE(make_keys(other.path()));
+  fs::copy_file(other.path() / "server.public", dir.path() / "server.public",
+                fs::copy_options::overwrite_existing);
+  EXPECT_THAT(read_pair(dir.path(), "server").error().detail, HasSubstr("don't belong together"));
+}
+
+TEST(Keys, SecretsMayLieElsewhere) {
+  const TempDir dir;
+  const TempDir credentials;
+  ASSERT_TRUE(make_keys(dir.path()));
+  const auto before = read_pair(dir.path(), "server")->secret_key.reveal();
+  fs::rename(dir.path() / "server.secret", credentials.path() / "server.secret");
+  EXPECT_FALSE(read_pair(dir.path(), "server"));
+  EXPECT_EQ(read_pair(dir.path(), "server", credentials.path())->secret_key.reveal(), before);
+}
+
 TEST(Keys, AreNeverOverwritten) {
   const TempDir dir;
   ASSERT_TRUE(make_keys(dir.path()));
