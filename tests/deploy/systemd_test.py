@@ -182,11 +182,18 @@ class Moving(Installed):
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="katana-folder-"))
         self.addCleanup(shutil.rmtree, self.folder)
-        self.m.run("systemctl", "stop", "katana.target")
+        self.stop()
+        self.m.shell("rm -rf /var/lib/katana /var/lib/katana-watchdog && systemd-tmpfiles --create katana.conf")
 
     def in_folder(self, *words):
         env = {"PATH": os.environ["PATH"], **SECRETS, **{k: str(v) for k, v in self.settings.items() if k != "KATANA_EXPECT"}}
         return Process("katana-" + words[0], [BIN / "katana", *words], env, self.folder)
+
+    def command_in_folder(self, *words):
+        command = self.in_folder(*words)
+        status = command.wait()
+        command.log_file.close()
+        self.assertEqual(status, 0, command.log())
 
     def remember(self, number):
         """The sandbox's model counts what it is told of the conversation."""
@@ -199,7 +206,7 @@ class Moving(Installed):
         self.wait_up()
         self.remember(1)
         copy = self.folder / "moved.db"
-        self.assertEqual(self.in_folder("backup", copy).wait(), 0)
+        self.command_in_folder("backup", copy)
         self.assertEqual(up.stop(), 0)
 
         shutil.move(copy, self.m.file("/root/moved.db"))
@@ -211,7 +218,7 @@ class Moving(Installed):
         self.stop()
 
         shutil.move(self.m.file("/var/lib/katana/moved.db"), copy)
-        self.assertEqual(self.in_folder("restore", "--replace", copy).wait(), 0)
+        self.command_in_folder("restore", "--replace", copy)
         again = self.in_folder("up")
         self.addCleanup(again.stop)
         self.wait_up()
@@ -225,7 +232,7 @@ class Moving(Installed):
         self.wait_up()
         self.remember(1)
         self.assertEqual(up.stop(), 0)
-        self.m.run("rm", "-rf", "/var/lib/katana", "/var/lib/katana-watchdog")
+        self.m.run("rmdir", "/var/lib/katana", "/var/lib/katana-watchdog")
         shutil.copytree(self.folder / "state", self.m.file("/var/lib/katana"), ignore=shutil.ignore_patterns("run", "watchdog", "*.json"))
         (self.m.file("/var/lib/katana-watchdog")).mkdir()
         shutil.copytree(self.folder / "state/watchdog", self.m.file("/var/lib/katana-watchdog/watchdog"))
