@@ -19,7 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional
 
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, Process, eventually, http_get  # noqa: E402
 from installed import SECRETS, TABLE, USERS, Installed, print_table  # noqa: E402
-from pack import package  # noqa: E402
+from pack import TOP, package  # noqa: E402
 
 OWN = {"katana-gateway.service": {"KATANA_TELEGRAM_TOKEN"}, "katana-claude@1.service": {"ANTHROPIC_API_KEY"},
        "katana-openai@1.service": {"OPENAI_API_KEY"}, "katana-watchdog.service": {"TELEGRAM_ALERT_BOT_TOKEN", "KATANA_WATCHDOG_TOKEN"}}
@@ -174,6 +174,43 @@ class Service(Installed):
         self.wait_up()
         self.ask("And the roses")
         self.assertEqual(self.m.run("stat", "-c", "%U", "/var/lib/katana/katana.db").stdout.strip(), "katana-gateway")
+
+
+class Readme(Installed):
+    """The commands of deploy/README.md that are headed `sh package`, as they stand, in their order."""
+
+    @classmethod
+    def install(cls, deb):
+        shutil.copy(deb, cls.m.file("/root"))
+
+    @classmethod
+    def configure(cls, **more):
+        """That is what the commands do; only where Telegram and the providers are, they can't know."""
+
+    def test_every_command_works(self):
+        blocks = re.findall(r"^```sh package\n(.*?)^```", (TOP / "deploy/README.md").read_text(), re.M | re.S)
+        commands = [line for block in blocks for line in block.splitlines()]
+        self.assertGreater(len(commands), 20)
+        shutil.copy(package("0.1.1"), self.m.file("/root"))
+        self.m.file("/root/openai-key.txt").write_text(SECRETS["OPENAI_API_KEY"] + "\n")
+        places = {"KATANA_TELEGRAM_API_URL": self.sandbox.url, "ANTHROPIC_BASE_URL": self.sandbox.url + "/anthropic",
+                  "OPENAI_BASE_URL": self.sandbox.url + "/openai/v1"}
+        answers = "\n".join((SECRETS["KATANA_TELEGRAM_TOKEN"], SECRETS["ANTHROPIC_API_KEY"], SECRETS["OPENAI_API_KEY"], "")) + "\n"
+        for command in commands:
+            script = f"cd /root && {command}"
+            if command == "katana init --system":
+                script = " ".join(f"{k}={v}" for k, v in places.items()) + " " + command
+            done = self.m.shell(script, stdin=answers, check=False)
+            # Nobody is told here: doctor and status may warn of that, and do.
+            self.assertEqual(done.returncode, 0, f"{command}\n{done.stdout}{done.stderr}")
+            if command.startswith(("systemctl enable --now katana.target", "systemctl start")):
+                self.wait_up()
+            if command == "katana init --system":
+                self.assertIn("systemctl enable --now katana.target", done.stdout)
+                settings = self.m.file("/etc/katana/katana.env").read_text()
+                self.assertIn("\nKATANA_EXPECT=gateway,claude:1,openai:1\n", settings)
+                self.assertFalse(any(secret in settings + done.stdout for secret in SECRETS.values()))
+        self.assertFalse(self.m.file("/etc/katana").exists())
 
 
 class Moving(Installed):
