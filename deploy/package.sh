@@ -24,7 +24,7 @@ done
 
 umask 022
 install_packages deploy/packages.txt deploy/package/packages.txt
-if [ "$build" = yes ]; then build release katana-programs; else cmake --preset release >/dev/null; fi
+if [ "$build" = yes ]; then build release katana-programs; elif [ ! build/CPackConfig.cmake -nt deploy/package/package.cmake ]; then cmake --preset release >/dev/null; fi
 # Every time in the package is this one: the commit's.
 export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 PYTHONDONTWRITEBYTECODE=1 python3 deploy/package/assemble.py . build

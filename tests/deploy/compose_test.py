@@ -23,7 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional
 
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, free_port, http_get  # noqa: E402
 from machine import TOP, tree  # noqa: E402
-from pack import BUILD, package  # noqa: E402
+from pack import package  # noqa: E402
 
 DOCKER = "/usr/bin/docker"
 SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-anthropic-key-8d1f", "OPENAI_API_KEY": "canary-openai-key-77ac",

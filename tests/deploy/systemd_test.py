@@ -164,6 +164,34 @@ class Service(Installed):
             self.m.run("systemctl", "restart", "katana.target")
             self.wait_up()
 
+    def test_over_tcp_with_keys_of_which_systemd_hands_out_the_secret_ones(self):
+        self.m.run("katana", "keygen", "--system")
+        more = {"KATANA_KEYS": "/etc/katana/keys", "KATANA_BUS": "tcp://127.0.0.1:9700", "KATANA_WATCH": "tcp://127.0.0.1:9701"}
+        self.settings.update(more)
+        self.write_settings()
+        try:
+            self.m.run("systemctl", "restart", "katana.target")
+            self.wait_up()
+            self.ask("By key")
+            for unit, name in (("katana-gateway.service", "server"), ("katana-claude@1.service", "worker"), ("katana-watchdog.service", "watchdog")):
+                held = self.m.shell(f"ls /run/credentials/{unit} | grep secret").stdout.split()
+                self.assertEqual(held, [f"{name}.secret"])
+            self.assertEqual(self.m.run("find", "/etc/katana", "-name", "*.secret").stdout, "")
+            # One more worker, by one address and one key: here on the same machine, as a stranger to its units.
+            self.m.run("katana", "keygen", "--system", "--worker", "rack-2")
+            self.m.run("systemctl", "reload", "katana-gateway.service", "katana-watchdog.service")
+            self.m.run("systemd-run", "--unit=rack-2", "--setenv=KATANA_BUS=tcp://127.0.0.1:9700", "--setenv=KATANA_WATCH=tcp://127.0.0.1:9701",
+                       "--setenv=KATANA_KEYS=/etc/katana/keys/rack-2", f"--setenv=ANTHROPIC_BASE_URL={self.sandbox.url}/anthropic",
+                       "--setenv=KATANA_INSTANCE=claude-9", "katana-claude")
+            eventually("two workers", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1])["workers"]["claude"] == 2)
+        finally:
+            self.m.run("systemctl", "stop", "rack-2.service", check=False)
+            for name in more:
+                del self.settings[name]
+            self.write_settings()
+            self.m.run("systemctl", "restart", "katana.target")
+            self.wait_up()
+
     def test_a_backup_is_put_back_by_root(self):
         self.ask("Remember the tulips")
         self.m.run("install", "-d", "-o", "katana-gateway", "-m", "700", "/var/lib/katana/backups")

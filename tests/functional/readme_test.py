@@ -75,6 +75,9 @@ class Readme(Case):
             "tests/run.sh": lambda: self.run_it("tests/run.sh", "--help"),
             "tests/run.sh --quick": lambda: self.assertIn("--quick", self.run_it("tests/run.sh", "--help")),
             "tests/bench/run.sh": lambda: self.run_it("tests/bench/run.sh", "--help"),
+            "deploy/package.sh": lambda: self.run_it("deploy/package.sh", "--help"),  # tests/deploy runs it
+            "deploy/README.md": lambda: self.assertTrue((TOP / "deploy/README.md").exists()),
+            "tests/deploy/run.sh": lambda: self.run_it("tests/deploy/run.sh", "--help"),
             "tests/fault/run.sh": lambda: self.run_it("tests/fault/run.sh", "--help"),
             "tests/lint/format.sh": lambda: self.lint("clang-format", "tests/lint/format.sh", "--check"),
             "tests/lint/tidy.sh": lambda: self.lint("clang-tidy", "tests/lint/tidy.sh", "common/core/host.cpp"),
