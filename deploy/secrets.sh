@@ -14,7 +14,7 @@ if [ $# -gt 0 ]; then
   grep -qxF -e "$1" <<<"$names" || { echo "deploy/secrets.sh: $1 is none of: ${names//$'\n'/ }" >&2; exit 2; }
   [ ! -t 0 ] || printf '%s (not shown): ' "$1" >&2
   IFS= read -rs value || [ -n "$value" ]
-  install -o "$user" -m 400 /dev/stdin "secrets/$1" <<<"$value"
+  printf %s "$value" | install -o "$user" -m 400 /dev/stdin "secrets/$1"
   exit
 fi
 for name in $names; do

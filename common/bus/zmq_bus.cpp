@@ -37,13 +37,13 @@ Result<std::shared_ptr<void>> ZmqBus::serve_heartbeats(const std::string& endpoi
 }
 
 Result<void> ZmqBus::reload_keys() {
-  if (impl_->zap) {
-    if (auto read = impl_->zap->reload(); !read) return read;
-  }
+  // One that can't be read holds up no other.
+  Result<void> first = impl_->zap ? impl_->zap->reload() : Result<void>();
   for (KeyedEnd* end : impl_->ends) {
-    if (auto read = end->read_keys_again(); !read) return read;
+    auto read = end->read_keys_again();
+    if (!read && first) first = std::move(read);
   }
-  return {};
+  return first;
 }
 
 BusCounts ZmqBus::counts() const {

@@ -55,8 +55,8 @@ class ZmqBus {
                                                  std::function<void(Heartbeat)> on_beat);
 
   /// Reads keys again (SIGHUP). A key that is gone from `authorized/` is refused from its next message on; an
-  /// end whose own pair, or the other side's public key, has changed opens its socket anew. After an error
-  /// the keys stay as they were. Nothing to do without keys.
+  /// end whose own pair, or the other side's public key, has changed opens its socket anew. What can't be
+  /// read stays as it was, and the first such error is told. Nothing to do without keys.
   Result<void> reload_keys();
   [[nodiscard]] BusCounts counts() const;
 

@@ -25,6 +25,7 @@ class XpubEnd final : public HeartbeatSink, private KeyedEnd {
 
   void publish(const Heartbeat& beat) override {
     const auto size = codec_.stage(beat);
+    if (!watch_) return void(++bus_.counts.not_sent);
     const auto sent = size ? send_staged(socket_, codec_, *size) : Result<void>(fail(size.error()));
     sent ? ++bus_.counts.sent : ++bus_.counts.not_sent;
     if (!size) kLog.error("a heartbeat can't be encoded: {}", size.error().detail);
@@ -50,10 +51,16 @@ class XpubEnd final : public HeartbeatSink, private KeyedEnd {
 
   void open() {
     watch_.reset();
-    socket_.set(zmq::sockopt::linger, 0);
-    socket_.close();
+    if (socket_) {
+      socket_.set(zmq::sockopt::linger, 0);
+      socket_.close();
+    }
     auto opened = connect_socket(bus_, kHeartbeatSink, connection_);
-    if (!opened) return kLog.error("{}", opened.error().detail);
+    if (!opened) {
+      kLog.error("{}", opened.error().detail);
+      other_key_ = bus_.loop.after(kOtherKeyAfter, [this] { open(); });
+      return;
+    }
     socket_ = std::move(*opened);
     watch();
   }

@@ -20,6 +20,10 @@ constexpr log::Room kLog{"bus"};
 constexpr std::size_t kRoute = 5;
 constexpr std::size_t kRouteText = 8;
 
+/// A connection that was lost, and isn't back for so long, is tried with the gateway's other key, if it has
+/// one.
+constexpr Millis kOtherKeyAfter{200};
+
 std::optional<PeerId> peer_of(std::string_view route, std::string_view user) {
   if (route.size() != kRoute || route[0] != '\0') return std::nullopt;
   constexpr std::string_view kDigits = "0123456789abcdef";
@@ -207,7 +211,14 @@ class DealerEnd final : public JobClient, private KeyedEnd {
   /// With IMMEDIATE a DEALER is writable just as long as a connection is there.
   void drained(bool writable) {
     const bool now_connected = writable && !std::exchange(connected_, writable);
-    if (!writable) connected_ = false;
+    const bool lost = !writable && std::exchange(connected_, false);
+    if (lost && connection_.mine) {
+      // While the gateway's pair is replaced there are two keys: whoever is quick keeps its jobs.
+      other_key_ = bus_.loop.after(kOtherKeyAfter, [this] {
+        const auto fresh = prepare_connection(bus_, connection_.endpoint.text, "server");
+        if (!connected_ && fresh && !fresh->next.empty()) reconnect();
+      });
+    }
     const auto handlers = handlers_;
     if (now_connected && handlers->on_connected) handlers->on_connected();
   }
@@ -217,6 +228,7 @@ class DealerEnd final : public JobClient, private KeyedEnd {
   std::shared_ptr<Handlers> handlers_;  ///< shared with a call that is under way
   zmq::socket_t socket_;
   bool connected_ = false;
+  loop::Timer other_key_;
   std::unique_ptr<SocketWatch> watch_;
 };
 

@@ -5,8 +5,12 @@
 
 #include <zmq.h>
 
+#include "common/log/log.hpp"
+
 namespace katana::bus {
 namespace {
+
+constexpr log::Room kLog{"bus"};
 
 /// How long a closed socket, and at the very end the whole context, keeps trying to hand over its last
 /// messages (a Goodbye, the beat that says Stopped). Only what has a living connection waits at all
@@ -20,6 +24,7 @@ constexpr int kTcpRetryMs = 10'000;
 /// the next one would be 15 s away.
 constexpr int kConnectMs = 2'000;
 constexpr Millis kBindAgain{20};
+constexpr int kFailuresASecond = 50;
 /// What CURVE and ZMTP add to a frame, which MAXMSGSIZE counts too.
 constexpr std::size_t kFraming = 64;
 
@@ -129,9 +134,13 @@ void Binding::bind_again(std::function<void()> opened) {
   auto bound = bind_socket(bus_, kind_, endpoint_, party_);
   if (bound) {
     bound_ = std::move(*bound);
+    failed_ = 0;
     return opened();
   }
-  // ZeroMQ's thread gives the address up in its own time.
+  // ZeroMQ's thread gives the address up in its own time. What goes on failing is another matter, and is
+  // said.
+  if (++failed_ % kFailuresASecond == 0)
+    kLog.error("Can't listen again, and tries on: {}", bound.error().detail);
   again_ = bus_.loop.after(kBindAgain, [this, opened = std::move(opened)] { bind_again(opened); });
 }
 

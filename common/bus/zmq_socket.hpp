@@ -86,6 +86,7 @@ class Binding {
   std::string party_;
   bool keyed_;
   Bound bound_;
+  int failed_ = 0;
   loop::Timer again_;
 };
 

@@ -26,14 +26,16 @@ bool holds_secret(const Environment& file) {
 /// What the units' processes get, for the operator's command: settings that are said nowhere else. Only root
 /// may read the secrets.
 Result<void> add_installed(Environment& env, std::vector<std::string>& warnings) {
-  auto file = read_env_file(kInstalledFile);
-  if (!file) return fail(file.error());
-  if (holds_secret(*file)) {
-    warnings.push_back(std::string(kInstalledFile) +
-                       ": holds secrets, and every process gets them; put each into " + kInstalledSecrets +
-                       "NAME");
+  for (const char* path : {kInstalledFile, kInstalledDefaults}) {
+    if (access(path, R_OK) != 0) continue;
+    auto file = read_env_file(path);
+    if (!file) return fail(file.error());
+    if (holds_secret(*file)) {
+      warnings.push_back(std::string(path) + ": holds secrets, and every process gets them; put each into " +
+                         kInstalledSecrets + "NAME");
+    }
+    env = merged(env, *file);
   }
-  env = merged(env, *file);
   for (const Name& name : all_names()) {
     const std::string path = kInstalledSecrets + std::string(name.name);
     const std::string by_file = std::string(name.name) + "_FILE";
@@ -87,7 +89,7 @@ Result<Environment> gather(const CommandLine& line, std::vector<std::string>& wa
       warnings.push_back(path + ": holds secrets, and other users can read it; run: chmod 600 " + path);
     }
     env = merged(env, *file);
-  } else if (or_installed && access(kInstalledFile, R_OK) == 0) {
+  } else if (or_installed) {
     if (auto added = add_installed(env, warnings); !added) return fail(added.error());
   }
   if (!line.instance.empty()) env["KATANA_INSTANCE"] = line.instance;

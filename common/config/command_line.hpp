@@ -8,9 +8,11 @@
 
 namespace katana::config {
 
-/// Where the Debian package has its settings (the units' EnvironmentFile), and the secrets that systemd hands
-/// out: root's alone, each in a file of its own, this and the secret's name.
-inline constexpr const char* kInstalledFile = "/etc/katana/katana.env";
+/// Where the Debian package has its settings: the defaults, which come with it, and the machine's own over
+/// them (both are the units' EnvironmentFile); and the secrets that systemd hands out: root's alone, each in
+/// a file of its own, this and the secret's name.
+inline constexpr const char* kInstalledDefaults = "/etc/katana/katana.env";
+inline constexpr const char* kInstalledFile = "/etc/katana/local.env";
 inline constexpr const char* kInstalledSecrets = "/etc/credstore/katana.";
 
 /// What a program says of itself in --help and --version.

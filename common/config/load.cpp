@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include "common/config/command_line.hpp"
 #include "common/config/models.hpp"
 #include "common/config/reader.hpp"
 #include "common/core/host.hpp"
@@ -88,6 +89,12 @@ bool holds_a_key(const std::string& directory) {
   return false;
 }
 
+/// The operator's command looks where systemd will take them from.
+bool holds_installed_key(const Reader& in) {
+  const bool command = in.program() == Program::Tool || in.whole();
+  return command && access((std::string(kInstalledSecrets) + "server.secret").c_str(), F_OK) == 0;
+}
+
 /// Of an `ipc://` endpoint's socket; empty for the others.
 std::string directory_of(const std::string& endpoint) {
   constexpr std::string_view kIpc = "ipc://";
@@ -102,7 +109,7 @@ void read_bus(Reader& in, Settings& s) {
     if (!has_directory(s.keys_dir)) {
       in.problem("KATANA_KEYS",
                  s.keys_dir + " is not a directory; make the keys with: katana keygen " + s.keys_dir);
-    } else if (!holds_a_key(s.keys_dir) && !holds_a_key(s.key_secrets_dir)) {
+    } else if (!holds_a_key(s.keys_dir) && !holds_a_key(s.key_secrets_dir) && !holds_installed_key(in)) {
       in.problem("KATANA_KEYS", s.keys_dir +
                                     " holds no key that this user may read (server.secret, worker.secret, "
                                     "watchdog.secret); make them with: katana keygen " +

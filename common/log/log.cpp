@@ -56,12 +56,14 @@ std::string& file() {
 
 Result<void> to_file(const std::string& path) {
   constexpr mode_t kMode = 0640;
-  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, kMode);
+  const int fd =
+      ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NOFOLLOW, kMode);
   if (fd < 0 || dup2(fd, STDOUT_FILENO) < 0 || dup2(fd, STDERR_FILENO) < 0) {
     const int error = errno;
     if (fd >= 0) close(fd);
     const std::string what = "cannot log to " + path + ": " + std::generic_category().message(error);
-    if (error == ENOENT || error == ENOTDIR || error == EACCES || error == EISDIR)
+    if (error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM || error == EISDIR ||
+        error == EROFS || error == ELOOP)
       return fail(Code::Rejected, what + "; give this user a directory for it");
     return fail(Code::Internal, what);
   }

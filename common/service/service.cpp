@@ -169,7 +169,8 @@ void Service::Impl::watch_signals() {
 }
 
 void Service::Impl::reload() {
-  if (auto read = bus.reload_keys(); !read) kLog.error("The keys stay as they were: {}", read.error().detail);
+  if (auto read = bus.reload_keys(); !read)
+    kLog.error("Not all keys were read again: {}", read.error().detail);
   if (hooks.reload) hooks.reload();
 }
 

@@ -27,8 +27,12 @@ PROCESSES = {
                         " a command or a webhook. It serves the status page."),
 }
 
+# The units say these themselves, each its own: one line for all of them would break some.
+NOT_FOR_UNITS = ("KATANA_STATE_DIR", "KATANA_RUN_DIR", "KATANA_INSTANCE", "KATANA_CLAUDE_WORKERS", "KATANA_OPENAI_WORKERS")
+
 SETTINGS_HEAD = """\
-# Katana's settings, for all of its units. Take the # off the lines that you want to set, then: systemctl restart katana.target
+# Katana's settings and their defaults, explained. What you set, write into /etc/katana/local.env beside this file: it wins, and no
+# upgrade asks about it. Then: systemctl restart katana.target
 #
 # No secrets in here: put each into a file of its own, /etc/credstore/katana.NAME (root's, mode 0600), and systemd hands it to
 # the process that needs it and to no other; or run: katana init --system
@@ -40,7 +44,9 @@ SETTINGS_HEAD = """\
 
 def settings(example):
     """The example's sections; its head is about `.env`."""
-    return SETTINGS_HEAD + example[example.index("# ---- "):]
+    text = example[example.index("# ---- "):].replace("=ipc:///run/katana/", "=ipc:///run/katana/bus/")
+    lines = [line for line in text.splitlines() if not line.startswith(tuple(f"#{name}=" for name in NOT_FOR_UNITS))]
+    return SETTINGS_HEAD + "\n".join(lines) + "\n"
 
 
 def man_text(text):

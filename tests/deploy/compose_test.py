@@ -93,8 +93,14 @@ class Compose(unittest.TestCase):
         cls.make_images()
         cls.make_project()
         cls.addClassCleanup(cls.compose, "down", "--volumes", "--timeout", "5", check=False)
-        cls.compose("up", "-d")
         cls.sandbox = BesideOthers(cls.sandbox_port)
+        cls.start_afresh()
+
+    @classmethod
+    def start_afresh(cls):
+        """With empty volumes, and a sandbox that knows nothing yet."""
+        cls.compose("down", "--volumes", "--timeout", "5")
+        cls.compose("up", "-d")
         eventually("the sandbox answers", lambda: cls.sandbox.get("stats"), LIMIT)
         for user in (*USERS, MOVER):
             cls.sandbox.post("chat", chat=user, type="private")
@@ -274,11 +280,12 @@ class Compose(unittest.TestCase):
         """Backup, stop, restore elsewhere, start: here, elsewhere is the same project with fresh volumes."""
         def remembered():
             self.sandbox.say("Do you remember?", chat=MOVER)
-            return int(re.findall(r"message (\d+) of yours", eventually("an answer", lambda: next(
-                (t for t in reversed(self.sandbox.texts(MOVER)) if "of yours" in t and t not in seen), None), LIMIT))[0])
+            return int(re.findall(r"message (\d+) of yours", eventually("a whole answer", lambda: next(
+                (t for t in reversed(self.sandbox.texts(MOVER)) if "turns so far" in t and t not in seen), None), LIMIT))[0])
         seen = []
         before = remembered()
         seen += self.sandbox.texts(MOVER)
+        self.ask("And that is settled")  # its question is done: a backup holds no open one
         self.katana("backup", "/var/lib/katana/moved.db")
         backup = self.directory / "backup"
         backup.mkdir()
@@ -305,6 +312,7 @@ class Compose(unittest.TestCase):
         """Those of deploy/README.md headed `sh compose`, as they stand, in their order, in this project's folder."""
         blocks = re.findall(r"^```sh compose\n(.*?)^```", (TOP / "deploy/README.md").read_text(), re.M | re.S)
         commands = [line for block in blocks for line in block.splitlines()]
+        self.addCleanup(self.start_afresh)  # they stop the sandbox, too
         self.assertGreater(len(commands), 8)
         env = {**self.engine.environment(), "KATANA_PAGE_PORT": str(self.page_port), "COMPOSE_PROJECT_NAME": "katana",
                "COMPOSE_FILE": "compose.yaml:sandbox.yaml"}

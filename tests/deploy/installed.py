@@ -57,7 +57,7 @@ class Installed(unittest.TestCase):
 
     @classmethod
     def write_settings(cls):
-        cls.m.file("/etc/katana/katana.env").write_text("".join(f"{k}={v}\n" for k, v in cls.settings.items()))
+        cls.m.file("/etc/katana/local.env").write_text("".join(f"{k}={v}\n" for k, v in cls.settings.items()))
 
     def start(self):
         self.m.run("systemctl", "enable", "--now", "katana.target")

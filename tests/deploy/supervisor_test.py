@@ -21,6 +21,10 @@ class Supervised(Installed):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
+        cls.m.shell("rm /etc/credstore/katana.*")  # supervisord knows nothing of those
+        cls.settings.update({"KATANA_BUS": "ipc:///run/katana/bus/jobs.ipc", "KATANA_WATCH": "ipc:///run/katana/bus/watch.ipc",
+                             "KATANA_PROVIDERS": "claude,openai"})
+        cls.write_settings()
         for program, names in OWN.items():
             for name in names:
                 cls.m.run("install", "-D", "-o", f"katana-{program}", "-m", "400", "/dev/stdin", f"/etc/katana/secrets/{program}/{name}",
@@ -65,7 +69,7 @@ class Supervised(Installed):
         try:
             self.m.run("supervisorctl", "restart", "katana:katana-gateway", check=False)
             eventually("it has ended", lambda: self.state("katana:katana-gateway") == "EXITED")
-            self.assertIn("KATANA_ACCESS", self.m.file("/var/log/katana/katana-gateway.log").read_text())
+            self.assertIn("KATANA_ACCESS", self.m.file("/var/log/supervisor/katana-gateway.log").read_text())
         finally:
             del self.settings["KATANA_ACCESS"]
             self.write_settings()

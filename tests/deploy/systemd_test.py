@@ -31,7 +31,7 @@ class Package(Installed):
         for path, mode, owner in (("/etc/katana/katana.env", "644", "root:root"), ("/etc/credstore", "700", "root:root"),
                                   ("/run/katana", "2771", "root:katana"), ("/run/katana/bus", "2770", "root:katana-bus")):
             self.assertEqual(self.m.run("stat", "-c", "%a %U:%G", path).stdout.split(), [mode, owner], path)
-        self.assertEqual(self.m.run("dpkg", "--verify", "katana").stdout.replace("??5?????? c /etc/katana/katana.env\n", ""), "")
+        self.assertEqual(self.m.run("dpkg", "--verify", "katana").stdout, "")
         for name in ("katana", "katana-gateway", "katana-claude", "katana-openai", "katana-watchdog"):
             self.assertIn("0.1.0", self.m.run(name, "--version").stdout)
         said = self.m.shell(". /usr/share/bash-completion/completions/katana; COMP_WORDS=(katana stat); COMP_CWORD=1; _katana;"
@@ -177,15 +177,21 @@ class Service(Installed):
                 held = self.m.shell(f"ls /run/credentials/{unit} | grep secret").stdout.split()
                 self.assertEqual(held, [f"{name}.secret"])
             self.assertEqual(self.m.run("find", "/etc/katana", "-name", "*.secret").stdout, "")
-            # One more worker, by one address and one key: here on the same machine, as a stranger to its units.
+            self.assertEqual(self.m.run("katana", "check-config").stdout, "The settings are good.\n")
+            self.assertIn("never overwritten", self.m.run("katana", "keygen", "--system", check=False).stderr)
+            # One more worker, by one address and one key: here on the same machine, but as a unit of its own.
             self.m.run("katana", "keygen", "--system", "--worker", "rack-2")
             self.m.run("systemctl", "reload", "katana-gateway.service", "katana-watchdog.service")
-            self.m.run("systemd-run", "--unit=rack-2", "--setenv=KATANA_BUS=tcp://127.0.0.1:9700", "--setenv=KATANA_WATCH=tcp://127.0.0.1:9701",
-                       "--setenv=KATANA_KEYS=/etc/katana/keys/rack-2", f"--setenv=ANTHROPIC_BASE_URL={self.sandbox.url}/anthropic",
-                       "--setenv=KATANA_INSTANCE=claude-9", "katana-claude")
+            self.m.shell("mv /etc/katana/keys/rack-2 /etc/katana/rack-2 && mv /etc/katana/rack-2/worker.secret /etc/credstore/katana.rack-2.secret"
+                         " && mkdir -p /etc/systemd/system/katana-claude@9.service.d")
+            self.m.file("/etc/systemd/system/katana-claude@9.service.d/keys.conf").write_text(
+                "[Service]\nEnvironment=\nEnvironmentFile=/etc/katana/rack-2.env\nLoadCredential=worker.secret:/etc/credstore/katana.rack-2.secret\n")
+            self.m.file("/etc/katana/rack-2.env").write_text("KATANA_KEYS=/etc/katana/rack-2\nKATANA_INSTANCE=claude-9\n")
+            self.m.shell("systemctl daemon-reload && systemctl start katana-claude@9.service")
             eventually("two workers", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1])["workers"]["claude"] == 2)
+            eventually("its beats, too", lambda: "claude-9" in self.m.run("katana", "status").stdout)
         finally:
-            self.m.run("systemctl", "stop", "rack-2.service", check=False)
+            self.m.run("systemctl", "stop", "katana-claude@9.service", check=False)
             for name in more:
                 del self.settings[name]
             self.write_settings()
@@ -235,7 +241,7 @@ class Readme(Installed):
                 self.wait_up()
             if command == "katana init --system":
                 self.assertIn("systemctl enable --now katana.target", done.stdout)
-                settings = self.m.file("/etc/katana/katana.env").read_text()
+                settings = self.m.file("/etc/katana/local.env").read_text()
                 self.assertIn("\nKATANA_EXPECT=gateway,claude:1,openai:1\n", settings)
                 self.assertFalse(any(secret in settings + done.stdout for secret in SECRETS.values()))
         self.assertFalse(self.m.file("/etc/katana").exists())
@@ -341,13 +347,13 @@ class Life(Installed):
         TABLE.append(("questions asked meanwhile, each answered once, in order", str(sum(map(len, asked.values())))))
         for unit in UNITS:
             self.assertNotIn(self.m.unit_pid(unit), (None, before[unit]), unit)
-        self.assertIn("KATANA_ALLOWED_USERS", self.m.file("/etc/katana/katana.env").read_text())
+        self.assertIn("KATANA_ALLOWED_USERS", self.m.file("/etc/katana/local.env").read_text())
         self.assertEqual(self.sandbox.texts(OPS_CHAT, bot=ALERT_TOKEN), [], "an upgrade pages nobody")
 
         self.m.run("apt-get", "remove", "-y", "katana")
         self.assertEqual([p for p in self.m.pids() if "katana" in pathlib.Path(f"/proc/{p}/comm").read_text()], [])
         self.assertTrue(self.m.file("/var/lib/katana/katana.db").exists(), "state stays")
-        self.assertTrue(self.m.file("/etc/katana/katana.env").exists(), "settings stay")
+        self.assertTrue(self.m.file("/etc/katana/local.env").exists(), "settings stay")
         self.install(self.deb)
         self.start()
         self.ask("After the return")

@@ -78,9 +78,9 @@ class Init {
   Result<void> may_write() {
     if (installed_ && ::geteuid() != 0)
       return fail(Code::Rejected, "run it as root: sudo katana init --system");
-    if (installed_ && ::access(config::kInstalledFile, F_OK) != 0)
-      return fail(Code::Rejected,
-                  std::string(config::kInstalledFile) + " is not there: install the Debian package first");
+    if (installed_ && ::access(config::kInstalledDefaults, F_OK) != 0)
+      return fail(Code::Rejected, std::string(config::kInstalledDefaults) +
+                                      " is not there: install the Debian package first");
     if (force_ || ::access(path_.c_str(), F_OK) != 0) return {};
     return fail(Code::Rejected, path_ + " is there already; edit it, or write it anew with katana init " +
                                     (installed_ ? "--system " : "") + "--force");
@@ -240,7 +240,8 @@ class Init {
     }
     constexpr std::size_t kMost = 1 << 20;
     constexpr mode_t kMode = 0644;  // no secrets are in there
-    const auto before = read_whole(config::kInstalledFile, kMost);
+    const bool there = ::access(config::kInstalledFile, F_OK) == 0;
+    const auto before = there ? read_whole(config::kInstalledFile, kMost) : Result<std::string>("");
     if (!before) return fail(before.error());
     if (auto written = write_durably(config::kInstalledFile, with_settings(*before, plain)); !written)
       return written;
@@ -322,8 +323,11 @@ std::string with_settings(const std::string& text, const NewSettings& settings) 
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     const std::string_view line = std::string_view(text).substr(at, end - at);
-    const auto mine =
-        std::find_if(left.begin(), left.end(), [&](const auto& s) { return s.first == name_of(line); });
+    const auto mine = std::find_if(left.begin(), left.end(), [&](const auto& s) {
+      // Where a line is in force, that one; its example otherwise.
+      const bool in_force = ("\n" + text).find("\n" + s.first + "=") != std::string::npos;
+      return s.first == name_of(line) && (!in_force || !line.starts_with('#'));
+    });
     if (mine == left.end()) {
       out.append(line).append("\n");
     } else {

@@ -134,11 +134,12 @@ int restore(const Cli& cli) {
   return run_gateway_program(cli.line, words, nullptr);
 }
 
+constexpr auto kReadable = static_cast<std::filesystem::perms>(0644);
+constexpr auto kOpen = static_cast<std::filesystem::perms>(0755);
+
 /// Where the package's units look: everybody may read public keys, and systemd hands out the secret ones.
 Result<void> install_keys(const std::filesystem::path& directory, const std::vector<std::string>& files) {
   namespace fs = std::filesystem;
-  constexpr auto kReadable = static_cast<fs::perms>(0644);
-  constexpr auto kOpen = static_cast<fs::perms>(0755);
   std::error_code error;
   for (const fs::path file : files) {
     if (file.extension() == ".public") {
@@ -158,9 +159,14 @@ Result<void> install_keys(const std::filesystem::path& directory, const std::vec
 int worker_keys(const std::string& directory, const std::string& name, bool installed) {
   const auto made = bus::ZmqBus::make_worker_keys(directory, name);
   if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
-  if (installed)
-    std::filesystem::permissions(directory + "/authorized/" + name + ".public",
-                                 static_cast<std::filesystem::perms>(0644));
+  if (installed) {
+    // The folder becomes /etc/katana/keys of another machine, where units' users read the public ones.
+    namespace fs = std::filesystem;
+    fs::permissions(*made, kOpen);
+    for (const fs::path file : {directory + "/authorized/" + name + ".public", *made + "/worker.public",
+                                *made + "/server.public", *made + "/watchdog.public"})
+      fs::permissions(file, kReadable);
+  }
   std::printf(
       "%s: move it to the other machine, and set KATANA_KEYS to it there. Here its key is let in after: "
       "katana reload "
@@ -173,6 +179,15 @@ int keygen(const Cli& cli) {
   const std::string directory = cli.system ? kInstalledKeys : cli.name;
   if (directory.empty()) return std::fprintf(stderr, "katana: write keygen DIR, or keygen --system\n"), 2;
   if (!cli.worker.empty()) return worker_keys(directory, cli.worker, cli.system);
+  if (cli.system) {
+    for (const char* party : {"server", "worker", "watchdog"}) {
+      const std::string path = config::kInstalledSecrets + std::string(party) + ".secret";
+      if (std::filesystem::exists(path))
+        return std::fprintf(stderr, "katana: %s is there already; keys are never overwritten\n",
+                            path.c_str()),
+               1;
+    }
+  }
   const auto made = bus::ZmqBus::make_keys(directory);
   if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
   if (cli.system) {

@@ -494,11 +494,6 @@ class Rotation : public testing::Test {
   static void put(const std::filesystem::path& from, const std::filesystem::path& to) {
     std::filesystem::copy_file(from, to, std::filesystem::copy_options::overwrite_existing);
   }
-  /// What a worker does that hears nothing.
-  void reconnect_until(const std::function<bool()>& happened) {
-    const auto again = loop_.every(Millis{300}, [this] { worker_.end->reconnect(); });
-    ASSERT_TRUE(drive(loop_, happened));
-  }
   TempDir dir_;
   std::filesystem::path here_ = dir_.path() / "gateway", there_ = dir_.path() / "worker",
                         fresh_ = dir_.path() / "fresh";
@@ -541,7 +536,7 @@ TEST_F(Rotation, TheGatewaysNewKeyIsTriedBeforeAndAfterItIsInUse) {
   put(fresh_ / "server.secret", here_ / "server.secret");
   put(fresh_ / "server.public", here_ / "authorized/server.public");
   ASSERT_TRUE(gateway_bus_.reload_keys());
-  reconnect_until([&] { return gateway_.got.size() >= 2; });
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() >= 2; }));
   EXPECT_TRUE(std::holds_alternative<Hello>(gateway_.got[1].second));
   EXPECT_TRUE(gateway_.end->send(gateway_.got[1].first, Committed{kRef}));
 
@@ -552,6 +547,16 @@ TEST_F(Rotation, TheGatewaysNewKeyIsTriedBeforeAndAfterItIsInUse) {
   ASSERT_TRUE(worker_.end->send(Beat{}));
   ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() > before; }));
   EXPECT_TRUE(std::holds_alternative<Beat>(gateway_.got[before].second));
+}
+
+TEST_F(Rotation, AWorkerThatComesWithTheKeyBeforeFindsTheNext) {
+  put(fresh_ / "server.public", there_ / "server.next.public");
+  put(fresh_ / "server.public", here_ / "server.public");
+  put(fresh_ / "server.secret", here_ / "server.secret");
+  ASSERT_TRUE(gateway_.open(gateway_bus_, endpoint_));
+  ASSERT_TRUE(worker_.open(worker_bus_, endpoint_));
+  const auto again = loop_.every(Millis{300}, [this] { worker_.end->reconnect(); });  // as one does that hears nothing
+  ASSERT_TRUE(drive(loop_, [&] { return !gateway_.got.empty(); }));
 }
 
 TEST_F(Rotation, TheWatchdogsToo) {

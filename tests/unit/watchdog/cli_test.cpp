@@ -82,6 +82,8 @@ TEST(Init, SettingsTakeThePlaceOfTheirExamples) {
   EXPECT_EQ(
       with_settings(text, {{"KATANA_QUEUE", "6"}, {"KATANA_EXPECT", "gateway"}, {"SMTP_USER", "a b"}}),
       "# A file.\nKATANA_EXPECT=gateway\nKATANA_QUEUE=6\n#KATANA_QUEUE=7\n\n# The end\nSMTP_USER=\"a b\"\n");
+  EXPECT_EQ(with_settings("#KATANA_QUEUE=7\nKATANA_QUEUE=5\n", {{"KATANA_QUEUE", "6"}}),
+            "#KATANA_QUEUE=7\nKATANA_QUEUE=6\n");
   EXPECT_EQ(with_settings("", {{"KATANA_QUEUE", "6"}}), "KATANA_QUEUE=6\n");
 }
 
