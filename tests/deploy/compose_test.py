@@ -22,7 +22,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, free_port, http_get  # noqa: E402
-from machine import TOP, tree  # noqa: E402
+from machine import TOP, need, run_tests, tree  # noqa: E402
 from pack import package  # noqa: E402
 
 DOCKER = "/usr/bin/docker"
@@ -46,7 +46,8 @@ class Engine:
              "--iptables=false", "--ip-masq=false", "--bip", "172.31.255.1/24", "--default-address-pool", "base=172.31.0.0/17,size=24", *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
-            eventually("the engine answers", lambda: self.run("info", check=False).returncode == 0, LIMIT)
+            eventually("the engine answers", lambda: self.process.poll() is not None or self.run("info", check=False).returncode == 0, LIMIT)
+            need(self.process.poll() is None, "no Docker engine runs here: " + (directory / "dockerd.log").read_text(errors="replace")[-500:])
         except BaseException:
             self.close()
             raise
@@ -88,9 +89,10 @@ class Compose(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="katana-docker-"))
         cls.addClassCleanup(subprocess.run, ["rm", "-rf", cls.directory])
+        base = tree([])
         cls.engine = Engine(cls.directory)
         cls.addClassCleanup(cls.engine.close)
-        cls.make_images()
+        cls.make_images(base)
         cls.make_project()
         cls.addClassCleanup(cls.compose, "down", "--volumes", "--timeout", "5", check=False)
         cls.sandbox = BesideOthers(cls.sandbox_port)
@@ -107,8 +109,8 @@ class Compose(unittest.TestCase):
         cls.sandbox.post("chat", chat=OPS_CHAT, type="private", bot=ALERT_TOKEN)
 
     @classmethod
-    def make_images(cls):
-        base = subprocess.Popen(["tar", "-C", tree([]), "-c", "."], stdout=subprocess.PIPE)
+    def make_images(cls, base):
+        base = subprocess.Popen(["tar", "-C", base, "-c", "."], stdout=subprocess.PIPE)
         subprocess.run([DOCKER, "import", "-", "debian:bookworm-slim"], stdin=base.stdout, env=cls.engine.environment(), check=True,
                        stdout=subprocess.DEVNULL)
         base.wait()
@@ -352,4 +354,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    run_tests()

@@ -17,8 +17,8 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
-from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Process, Sandbox, eventually, http_get, main  # noqa: E402
-from machine import join_network  # noqa: E402
+from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Process, Sandbox, eventually, http_get  # noqa: E402
+from machine import join_network, namespaces_work, need, run_tests  # noqa: E402
 
 HOSTS = {"gateway": "10.77.0.1", "one": "10.77.0.2", "two": "10.77.0.3", "watch": "10.77.0.4", "stranger": "10.77.0.9"}
 BUS, WATCH = "tcp://10.77.0.1:9700", "tcp://10.77.0.4:9701"
@@ -81,6 +81,7 @@ class Hosts(unittest.TestCase):
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="katana-hosts-"))
         self.addCleanup(shutil.rmtree, self.directory)
+        need(os.geteuid() == 0 and namespaces_work(), "making networks needs root, and a kernel that grants namespaces")
         self.network = Network()
         self.addCleanup(self.network.close)
         own = open("/proc/self/ns/net")
@@ -345,4 +346,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    main()
+    run_tests()

@@ -5,12 +5,12 @@ import pathlib
 import shutil
 import signal
 import sys
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 from harness import OPS_CHAT, ALERT_TOKEN, eventually, http_get  # noqa: E402
 from installed import SECRETS, Installed, print_table  # noqa: E402
+from machine import run_tests  # noqa: E402
 
 PROGRAMS = ("katana:katana-watchdog", "katana:katana-gateway", "katana:katana-claude-1", "katana:katana-openai-1")
 OWN = {"gateway": ("KATANA_TELEGRAM_TOKEN",), "claude": ("ANTHROPIC_API_KEY",), "openai": ("OPENAI_API_KEY",),
@@ -108,4 +108,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    run_tests()

@@ -13,12 +13,12 @@ import sys
 import tempfile
 import threading
 import time
-import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, Process, eventually, http_get  # noqa: E402
 from installed import SECRETS, TABLE, USERS, Installed, print_table  # noqa: E402
+from machine import run_tests  # noqa: E402
 from pack import TOP, package  # noqa: E402
 
 OWN = {"katana-gateway.service": {"KATANA_TELEGRAM_TOKEN"}, "katana-claude@1.service": {"ANTHROPIC_API_KEY"},
@@ -369,4 +369,4 @@ def tearDownModule():
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    run_tests()
