@@ -39,7 +39,7 @@ class Installed(unittest.TestCase):
 
     @classmethod
     def install(cls, deb):
-        inside = "/root/" + deb.name
+        inside = "/srv/" + deb.name
         shutil.copy(deb, cls.m.file(inside))
         return cls.m.run("apt-get", "install", "-y", "--allow-downgrades", inside)
 

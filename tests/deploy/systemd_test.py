@@ -215,7 +215,7 @@ class Readme(Installed):
 
     @classmethod
     def install(cls, deb):
-        shutil.copy(deb, cls.m.file("/root"))
+        shutil.copy(deb, cls.m.file("/srv"))
 
     @classmethod
     def configure(cls, **more):
@@ -225,13 +225,13 @@ class Readme(Installed):
         blocks = re.findall(r"^```sh package\n(.*?)^```", (TOP / "deploy/README.md").read_text(), re.M | re.S)
         commands = [line for block in blocks for line in block.splitlines()]
         self.assertGreater(len(commands), 20)
-        shutil.copy(package("0.1.1"), self.m.file("/root"))
-        self.m.file("/root/openai-key.txt").write_text(SECRETS["OPENAI_API_KEY"] + "\n")
+        shutil.copy(package("0.1.1"), self.m.file("/srv"))
+        self.m.file("/srv/openai-key.txt").write_text(SECRETS["OPENAI_API_KEY"] + "\n")
         places = {"KATANA_TELEGRAM_API_URL": self.sandbox.url, "ANTHROPIC_BASE_URL": self.sandbox.url + "/anthropic",
                   "OPENAI_BASE_URL": self.sandbox.url + "/openai/v1"}
         answers = "\n".join((SECRETS["KATANA_TELEGRAM_TOKEN"], SECRETS["ANTHROPIC_API_KEY"], SECRETS["OPENAI_API_KEY"], "")) + "\n"
         for command in commands:
-            script = f"cd /root && {command}"
+            script = f"cd /srv && {command}"
             if command == "katana init --system":
                 script = " ".join(f"{k}={v}" for k, v in places.items()) + " " + command
             done = self.m.shell(script, stdin=answers, check=False)
@@ -280,8 +280,8 @@ class Moving(Installed):
         self.command_in_folder("backup", copy)
         self.assertEqual(up.stop(), 0)
 
-        shutil.move(copy, self.m.file("/root/moved.db"))
-        self.m.run("katana", "restore", "/root/moved.db")
+        shutil.move(copy, self.m.file("/srv/moved.db"))
+        self.m.run("katana", "restore", "/srv/moved.db")
         self.start()
         self.remember(2)
         self.assertIn(str(USER), self.m.run("katana", "users").stdout)
@@ -358,7 +358,7 @@ class Life(Installed):
         self.start()
         self.ask("After the return")
         self.m.run("apt-get", "purge", "-y", "katana")
-        left = self.m.run("find", "/", "-xdev", "-name", "*katana*", "-not", "-path", "/root/*", "-not", "-path", "/var/log/*",
+        left = self.m.run("find", "/", "-xdev", "-name", "*katana*", "-not", "-path", "/srv/*", "-not", "-path", "/var/log/*",
                           "-not", "-path", "/proc/*", "-not", "-path", "/tmp/systemd-private*", check=False).stdout.split()
         self.assertEqual(left, [])
         self.assertEqual(self.m.run("systemctl", "--all", "--plain", "--no-legend", "list-units", "katana*").stdout.strip(), "")

@@ -555,7 +555,8 @@ TEST_F(Rotation, AWorkerThatComesWithTheKeyBeforeFindsTheNext) {
   put(fresh_ / "server.secret", here_ / "server.secret");
   ASSERT_TRUE(gateway_.open(gateway_bus_, endpoint_));
   ASSERT_TRUE(worker_.open(worker_bus_, endpoint_));
-  const auto again = loop_.every(Millis{300}, [this] { worker_.end->reconnect(); });  // as one does that hears nothing
+  const auto again =
+      loop_.every(Millis{300}, [this] { worker_.end->reconnect(); });  // as one does that hears nothing
   ASSERT_TRUE(drive(loop_, [&] { return !gateway_.got.empty(); }));
 }
 
