@@ -249,6 +249,33 @@ class Compose(unittest.TestCase):
             TABLE.append((f"kill -9 of {service}: up again after", f"{time.monotonic() - began:.1f} s"))
             self.ask(f"After the death of {service}")
 
+    def test_all_of_them_are_back_after_the_engine_was_restarted(self):
+        """As after a reboot: what was stopped in good order, too."""
+        self.addCleanup(self.start_afresh)  # the sandbox has forgotten its chats
+        def pids():
+            return {s: [self.engine.run("inspect", "--format", "{{.State.Pid}}", c).stdout.strip() for c in self.containers(s)]
+                    for s in ("gateway", "claude", "openai", "watchdog")}
+        before = pids()
+        self.engine.close()
+        type(self).engine = Engine(self.directory)
+        self.addClassCleanup(self.engine.close)
+        began = time.monotonic()
+        self.wait_up()
+        TABLE.append(("engine restarted: all up again after", f"{time.monotonic() - began:.1f} s"))
+        self.assertFalse({pid for of in before.values() for pid in of} & {pid for of in pids().values() for pid in of})
+
+    def test_a_provider_without_a_key_is_off_and_stays_quiet(self):
+        def secret(value):
+            subprocess.run([self.project / "secrets.sh", "OPENAI_API_KEY"], input=value + "\n", text=True, check=True)
+        secret("")  # as one who presses Enter
+        self.addCleanup(secret, SECRETS["OPENAI_API_KEY"])
+        started = self.compose("run", "-d", "--no-deps", "-e", "OPENAI_BASE_URL=", "openai").stdout
+        container = started.split()[-1]
+        self.addCleanup(self.engine.run, "rm", "-f", container)
+        eventually("it says so", lambda: "no OPENAI_API_KEY: off" in self.engine.run("logs", container).stdout, LIMIT)
+        told = json.loads(self.engine.run("inspect", container).stdout)[0]
+        self.assertTrue(told["State"]["Running"])
+
     def test_another_version_under_load_loses_nothing(self):
         asked, stop = {user: [] for user in USERS}, threading.Event()
 
