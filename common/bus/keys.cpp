@@ -141,13 +141,18 @@ Result<void> add_fresh_pair(std::vector<NewFile>& files, const fs::path& home, c
   return {};
 }
 
-/// All of them or none.
-Result<std::vector<std::string>> write_all(const std::vector<NewFile>& files) {
+Result<void> check_free(const std::vector<NewFile>& files) {
   for (const NewFile& file : files) {
     if (fs::exists(fs::symlink_status(file.path))) {
       return fail(Code::Rejected, file.path.string() + " is there already; keys are never overwritten");
     }
   }
+  return {};
+}
+
+/// All of them or none.
+Result<std::vector<std::string>> write_all(const std::vector<NewFile>& files) {
+  if (auto free = check_free(files); !free) return fail(free.error());
   std::vector<std::string> made;
   for (const NewFile& file : files) {
     if (auto written = write_key(file.path, file.content); !written) {
@@ -234,6 +239,7 @@ Result<std::string> make_worker_keys(const fs::path& directory, const std::strin
     files.push_back({home / (std::string(party) + ".public"), std::move(*key)});
   }
   if (auto added = add_fresh_pair(files, home, "worker", directory, name); !added) return fail(added.error());
+  if (auto free = check_free(files); !free) return fail(free.error());
   if (auto made = private_directory(home); !made) return fail(made.error());
   if (auto written = write_all(files); !written) return fail(written.error());
   return home.string();

@@ -50,6 +50,7 @@ class XpubEnd final : public HeartbeatSink, private KeyedEnd {
   }
 
   void open() {
+    other_key_.reset();
     watch_.reset();
     if (socket_) {
       socket_.set(zmq::sockopt::linger, 0);

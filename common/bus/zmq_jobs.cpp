@@ -23,6 +23,7 @@ constexpr std::size_t kRouteText = 8;
 /// A connection that was lost, and isn't back for so long, is tried with the gateway's other key, if it has
 /// one.
 constexpr Millis kOtherKeyAfter{200};
+constexpr Millis kOtherKeyEvery{1'000};  // a handshake over a long way takes its time
 
 std::optional<PeerId> peer_of(std::string_view route, std::string_view user) {
   if (route.size() != kRoute || route[0] != '\0') return std::nullopt;
@@ -165,6 +166,7 @@ class DealerEnd final : public JobClient, private KeyedEnd {
   }
 
   void open() {
+    other_key_.reset();
     watch_.reset();
     if (socket_) {
       socket_.set(zmq::sockopt::linger, 0);
@@ -208,17 +210,21 @@ class DealerEnd final : public JobClient, private KeyedEnd {
     return true;
   }
 
+  /// While the gateway's pair is replaced there are two keys, by turns: whoever is quick keeps its jobs.
+  void try_other_key(Millis after) {
+    other_key_ = bus_.loop.after(after, [this] {
+      const auto fresh = prepare_connection(bus_, connection_.endpoint.text, "server");
+      if (connected_ || !fresh || fresh->next.empty()) return;
+      reconnect();
+      try_other_key(kOtherKeyEvery);
+    });
+  }
+
   /// With IMMEDIATE a DEALER is writable just as long as a connection is there.
   void drained(bool writable) {
     const bool now_connected = writable && !std::exchange(connected_, writable);
     const bool lost = !writable && std::exchange(connected_, false);
-    if (lost && connection_.mine) {
-      // While the gateway's pair is replaced there are two keys: whoever is quick keeps its jobs.
-      other_key_ = bus_.loop.after(kOtherKeyAfter, [this] {
-        const auto fresh = prepare_connection(bus_, connection_.endpoint.text, "server");
-        if (!connected_ && fresh && !fresh->next.empty()) reconnect();
-      });
-    }
+    if (lost && connection_.mine) try_other_key(kOtherKeyAfter);
     const auto handlers = handlers_;
     if (now_connected && handlers->on_connected) handlers->on_connected();
   }

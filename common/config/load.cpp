@@ -92,7 +92,10 @@ bool holds_a_key(const std::string& directory) {
 /// The operator's command looks where systemd will take them from.
 bool holds_installed_key(const Reader& in) {
   const bool command = in.program() == Program::Tool || in.whole();
-  return command && access((std::string(kInstalledSecrets) + "server.secret").c_str(), F_OK) == 0;
+  if (!command) return false;
+  for (const char* name : {"server.secret", "worker.secret", "watchdog.secret"})
+    if (access((std::string(kInstalledSecrets) + name).c_str(), F_OK) == 0) return true;
+  return false;
 }
 
 /// Of an `ipc://` endpoint's socket; empty for the others.

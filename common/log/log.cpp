@@ -62,8 +62,8 @@ Result<void> to_file(const std::string& path) {
     const int error = errno;
     if (fd >= 0) close(fd);
     const std::string what = "cannot log to " + path + ": " + std::generic_category().message(error);
-    if (error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM || error == EISDIR ||
-        error == EROFS || error == ELOOP)
+    if (error == ELOOP) return fail(Code::Rejected, what + ": it is a link; name the file itself");
+    if (error == ENOENT || error == ENOTDIR || error == EACCES || error == EPERM || error == EISDIR)
       return fail(Code::Rejected, what + "; give this user a directory for it");
     return fail(Code::Internal, what);
   }

@@ -44,9 +44,20 @@ SETTINGS_HEAD = """\
 
 def settings(example):
     """The example's sections; its head is about `.env`."""
-    text = example[example.index("# ---- "):].replace("=ipc:///run/katana/", "=ipc:///run/katana/bus/")
-    lines = [line for line in text.splitlines() if not line.startswith(tuple(f"#{name}=" for name in NOT_FOR_UNITS))]
-    return SETTINGS_HEAD + "\n".join(lines) + "\n"
+    return SETTINGS_HEAD + "\n".join(for_units(example)) + "\n"
+
+
+def for_units(example):
+    """Without its head, and without the settings that aren't for units, each with what is said before it."""
+    out, said = [], []
+    for line in example[example.index("# ---- "):].replace("=ipc:///run/katana/", "=ipc:///run/katana/bus/").splitlines():
+        if line.startswith("# ") and not line.startswith("# ---- "):
+            said.append(line)
+            continue
+        if not line.startswith(tuple(f"#{name}=" for name in NOT_FOR_UNITS)):
+            out += [*said, line]
+        said = []
+    return out
 
 
 def man_text(text):
@@ -60,7 +71,7 @@ def settings_manual(example, version):
            "A line is NAME=value. What a secret's name names can also come from a file, by NAME_FILE=PATH, or from the file NAME in",
            "systemd's credentials directory. Each is shown with its default, or with an example in <brackets>."]
     said = []
-    for line in example[example.index("# ---- "):].splitlines():
+    for line in for_units(example):
         if section := re.match(r"# -{4} (.*?) -+$", line):
             out += [".SH " + section[1].upper()]
         elif setting := re.match(r"#([A-Z_]+=.*)$", line):

@@ -47,7 +47,6 @@ class Engine:
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             eventually("the engine answers", lambda: self.process.poll() is not None or self.run("info", check=False).returncode == 0, LIMIT)
-            need(self.process.poll() is None, "no Docker engine runs here: " + (directory / "dockerd.log").read_text(errors="replace")[-500:])
         except BaseException:
             self.close()
             raise
@@ -91,7 +90,8 @@ class Compose(unittest.TestCase):
         cls.addClassCleanup(subprocess.run, ["rm", "-rf", cls.directory])
         base = tree([])
         cls.engine = Engine(cls.directory)
-        cls.addClassCleanup(cls.engine.close)
+        need(cls.engine.process.poll() is None, "no Docker engine runs here: " + (cls.directory / "dockerd.log").read_text(errors="replace")[-500:])
+        cls.addClassCleanup(lambda: cls.engine.close())
         cls.make_images(base)
         cls.make_project()
         cls.addClassCleanup(cls.compose, "down", "--volumes", "--timeout", "5", check=False)
@@ -258,7 +258,6 @@ class Compose(unittest.TestCase):
         before = pids()
         self.engine.close()
         type(self).engine = Engine(self.directory)
-        self.addClassCleanup(self.engine.close)
         began = time.monotonic()
         self.wait_up()
         TABLE.append(("engine restarted: all up again after", f"{time.monotonic() - began:.1f} s"))

@@ -67,7 +67,7 @@ def tree(packages):
             made = subprocess.run(["debootstrap", "--variant=minbase", *(["--include=" + ",".join(sorted(packages))] if packages else []), "bookworm", part],
                                   stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         said = (CACHE / "debootstrap.log").read_text(errors="replace")
-        need(made.returncode == 0 or "Retrieving" in said.replace("Retrieving InRelease", ""), "Debian's mirror can't be reached: " + said[-300:])
+        need("Failed getting release file" not in said, "Debian's mirror can't be reached: " + said[-300:])
         if made.returncode != 0:
             raise RuntimeError("debootstrap failed:\n" + said[-3000:])
         for archive in (part / "var/cache/apt/archives").glob("*.deb"):

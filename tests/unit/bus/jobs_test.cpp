@@ -560,6 +560,18 @@ TEST_F(Rotation, AWorkerThatComesWithTheKeyBeforeFindsTheNext) {
   ASSERT_TRUE(drive(loop_, [&] { return !gateway_.got.empty(); }));
 }
 
+TEST_F(Rotation, ANextKeyThatIsNotInUseYetKeepsNobodyOut) {
+  put(fresh_ / "server.public", there_ / "server.next.public");
+  ASSERT_TRUE(gateway_.open(gateway_bus_, endpoint_));
+  ASSERT_TRUE(worker_.open(worker_bus_, endpoint_));
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() == 1; }));
+  gateway_.end.reset();  // it is restarted, with the pair that it had
+  const auto until = std::chrono::steady_clock::now() + Millis{600};
+  ASSERT_TRUE(drive(loop_, [&] { return std::chrono::steady_clock::now() > until; }));
+  ASSERT_TRUE(gateway_.open(gateway_bus_, endpoint_));
+  ASSERT_TRUE(drive(loop_, [&] { return gateway_.got.size() == 2; }));
+}
+
 TEST_F(Rotation, TheWatchdogsToo) {
   int beats = 0;
   std::unique_ptr<HeartbeatSink> sink;
