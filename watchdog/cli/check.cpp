@@ -37,8 +37,16 @@ Verdict by_watchdog(const std::string& json, const std::string& name) {
   return critical(seen.empty() ? name + ": the watchdog knows no such process" : seen);
 }
 
+/// In a container or a machine of its own, which is seen from here, it isn't ours.
+bool in_our_namespace(const std::filesystem::path& process) {
+  std::error_code unknown;
+  const auto theirs = std::filesystem::read_symlink(process / "ns/pid", unknown);
+  return unknown || theirs == std::filesystem::read_symlink("/proc/self/ns/pid", unknown);
+}
+
 /// Another deployment on this machine has another run directory. Where that isn't told, it may be ours.
 bool of_deployment(const std::filesystem::path& process, const std::string& run_dir) {
+  if (!in_our_namespace(process)) return false;
   std::ifstream file(process / "environ", std::ios::binary);
   constexpr std::string_view kName = "KATANA_RUN_DIR=";
   std::string entry;
