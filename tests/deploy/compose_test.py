@@ -43,7 +43,7 @@ class Engine:
         self.log = open(directory / "dockerd.log", "ab")
         self.process = subprocess.Popen(
             ["dockerd", "--data-root", directory / "data", "--exec-root", directory / "exec", "--pidfile", directory / "pid", "--host", self.socket,
-             "--iptables=false", "--ip-masq=false", "--bip", "172.31.255.1/24", "--default-address-pool", "base=172.31.0.0/17,size=24", *options],
+             "--iptables=false", "--ip-masq=false", "--bridge=none", "--default-address-pool", "base=172.31.0.0/17,size=24", *options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             eventually("the engine answers", lambda: self.process.poll() is not None or self.run("info", check=False).returncode == 0, LIMIT)
