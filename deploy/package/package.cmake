@@ -5,7 +5,12 @@ set(units ${CMAKE_SOURCE_DIR}/deploy/systemd)
 set(made ${CMAKE_BINARY_DIR}/package)
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)  # tests aren't packed, nor built for it
 
-install(TARGETS katana katana-gateway katana-claude katana-openai katana-watchdog RUNTIME DESTINATION bin)
+set(programs katana katana-gateway katana-claude katana-openai katana-watchdog)
+install(TARGETS ${programs} RUNTIME DESTINATION bin)
+# A build id is made of the debug information, too, and so of the builder's paths: without it the same commit gives the same package.
+foreach(program ${programs})
+  target_link_options(${program} PRIVATE -Wl,--build-id=none)
+endforeach()
 install(FILES ${CMAKE_SOURCE_DIR}/deploy/models.toml DESTINATION share/katana)
 install(DIRECTORY ${units}/ DESTINATION lib/systemd/system FILES_MATCHING PATTERN "katana*.service" PATTERN "katana.target"
   PATTERN "10-common.conf")
