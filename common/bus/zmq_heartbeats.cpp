@@ -125,14 +125,7 @@ class SubEnd final : private KeyedEnd {
 
  private:
   Result<void> read_keys_again() override {
-    const auto outdated = binding_.outdated();
-    if (!outdated) return fail(outdated.error());
-    if (!*outdated) return {};
-    kLog.info("The watchdog's pair of keys is another: processes connect again");
-    watch_.reset();
-    binding_.close();
-    binding_.bind_again([this] { watch(); });
-    return {};
+    return binding_.renew([this] { watch_.reset(); }, [this] { watch(); });
   }
 
   void watch() {

@@ -72,14 +72,7 @@ class RouterEnd final : public JobServer, private KeyedEnd {
 
  private:
   Result<void> read_keys_again() override {
-    const auto outdated = binding_.outdated();
-    if (!outdated) return fail(outdated.error());
-    if (!*outdated) return {};
-    kLog.info("The gateway's pair of keys is another: workers connect again");
-    watch_.reset();
-    binding_.close();
-    binding_.bind_again([this] { watch(); });
-    return {};
+    return binding_.renew([this] { watch_.reset(); }, [this] { watch(); });
   }
 
   void watch() {
@@ -184,6 +177,7 @@ class DealerEnd final : public JobClient, private KeyedEnd {
         std::make_unique<SocketWatch>(bus_.loop, socket_.handle(),
                                       SocketWatch::Callbacks{[this] { return receive_one(); },
                                                              [this](bool writable) { drained(writable); }});
+    if (!connection_.next.empty()) try_other_key(kOtherKeyEvery);
   }
 
   Result<void> try_send(const Message& message) {
@@ -216,7 +210,6 @@ class DealerEnd final : public JobClient, private KeyedEnd {
       const auto fresh = prepare_connection(bus_, connection_.endpoint.text, "server");
       if (connected_ || !fresh || fresh->next.empty()) return;
       reconnect();
-      try_other_key(kOtherKeyEvery);
     });
   }
 

@@ -117,17 +117,19 @@ Binding::Binding(BusContext& bus, SocketKind kind, std::string endpoint, std::st
       keyed_(!bound.public_key.empty()),
       bound_(std::move(bound)) {}
 
-Result<bool> Binding::outdated() const {
-  if (!keyed_) return false;
-  return read_pair(bus_.keys.directory, party_, bus_.keys.secrets).map([this](const KeyPair& pair) {
-    return pair.public_key != bound_.public_key;
-  });
-}
-
-void Binding::close() {
-  if (!bound_.socket) return;
-  bound_.socket.set(zmq::sockopt::linger, 0);
-  bound_.socket.close();
+Result<void> Binding::renew(const std::function<void()>& closing, std::function<void()> opened) {
+  if (!keyed_) return {};
+  const auto pair = read_pair(bus_.keys.directory, party_, bus_.keys.secrets);
+  if (!pair) return fail(pair.error());
+  if (pair->public_key == bound_.public_key) return {};
+  kLog.info("The {}'s pair of keys is another: its peers connect again", party_);
+  closing();
+  if (bound_.socket) {
+    bound_.socket.set(zmq::sockopt::linger, 0);
+    bound_.socket.close();
+  }
+  bind_again(std::move(opened));
+  return {};
 }
 
 void Binding::bind_again(std::function<void()> opened) {

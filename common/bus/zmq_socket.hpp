@@ -73,13 +73,13 @@ class Binding {
   [[nodiscard]] zmq::socket_t& socket() { return bound_.socket; }
   [[nodiscard]] bool open() const { return static_cast<bool>(bound_.socket); }
   [[nodiscard]] bool keyed() const { return keyed_; }
-  /// Whether the pair on disk is another than the one in use.
-  Result<bool> outdated() const;
-  void close();
-  /// Again and again until it succeeds; then `opened`.
-  void bind_again(std::function<void()> opened);
+  /// If the pair on disk is another than the one in use: `closing`, and then `opened` with the new socket.
+  Result<void> renew(const std::function<void()>& closing, std::function<void()> opened);
 
  private:
+  /// Again and again until it succeeds.
+  void bind_again(std::function<void()> opened);
+
   BusContext& bus_;
   SocketKind kind_;
   std::string endpoint_;

@@ -13,8 +13,6 @@
 #include <CLI/CLI.hpp>
 #include <unistd.h>
 
-#include "common/bus/zmq_bus.hpp"
-#include "common/config/command_line.hpp"
 #include "common/control/control.hpp"
 #include "common/log/log.hpp"
 #include "watchdog/cli/check.hpp"
@@ -22,6 +20,7 @@
 #include "watchdog/cli/drill.hpp"
 #include "watchdog/cli/gateway_program.hpp"
 #include "watchdog/cli/init.hpp"
+#include "watchdog/cli/keygen.hpp"
 #include "watchdog/cli/reference.hpp"
 #include "watchdog/cli/try.hpp"
 #include "watchdog/cli/up.hpp"
@@ -34,7 +33,6 @@ struct BadSetting : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-constexpr const char* kInstalledKeys = "/etc/katana/keys";
 constexpr Millis kAnswer{15'000};
 constexpr Millis kWatchEvery{1'000};
 constexpr Millis kCopyAnswer{3'600'000};  // a large store on a slow disk
@@ -132,80 +130,6 @@ int restore(const Cli& cli) {
   std::vector<std::string> words{"store", "restore", file};
   if (cli.replace) words.emplace_back("--replace");
   return run_gateway_program(cli.line, words, nullptr);
-}
-
-constexpr auto kReadable = static_cast<std::filesystem::perms>(0644);
-constexpr auto kOpen = static_cast<std::filesystem::perms>(0755);
-
-/// Where the package's units look: everybody may read public keys, and systemd hands out the secret ones.
-Result<void> install_keys(const std::filesystem::path& directory, const std::vector<std::string>& files) {
-  namespace fs = std::filesystem;
-  std::error_code error;
-  for (const fs::path file : files) {
-    if (file.extension() == ".public") {
-      fs::permissions(file, kReadable, error);
-    } else {
-      fs::copy_file(file, config::kInstalledSecrets + file.filename().string(), error);
-      if (!error) fs::remove(file, error);
-    }
-    if (error) return fail(Code::Internal, file.string() + ": " + error.message());
-  }
-  fs::permissions(directory, kOpen, error);
-  if (!error) fs::permissions(directory / "authorized", kOpen, error);
-  if (error) return fail(Code::Internal, directory.string() + ": " + error.message());
-  return {};
-}
-
-int worker_keys(const std::string& directory, const std::string& name, bool installed) {
-  const auto made = bus::ZmqBus::make_worker_keys(directory, name);
-  if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
-  if (installed) {
-    // The folder becomes /etc/katana/keys of another machine, where units' users read the public ones.
-    namespace fs = std::filesystem;
-    fs::permissions(*made, kOpen);
-    for (const fs::path file : {directory + "/authorized/" + name + ".public", *made + "/worker.public",
-                                *made + "/server.public", *made + "/watchdog.public"})
-      fs::permissions(file, kReadable);
-  }
-  std::printf(
-      "%s: move it to the other machine, and set KATANA_KEYS to it there. Here its key is let in after: "
-      "katana reload "
-      "(and where the watchdog runs, copy authorized/%s.public to it)\n",
-      made->c_str(), name.c_str());
-  return 0;
-}
-
-int keygen(const Cli& cli) {
-  const std::string directory = cli.system ? kInstalledKeys : cli.name;
-  if (directory.empty()) return std::fprintf(stderr, "katana: write keygen DIR, or keygen --system\n"), 2;
-  if (!cli.worker.empty()) return worker_keys(directory, cli.worker, cli.system);
-  if (cli.system) {
-    for (const char* party : {"server", "worker", "watchdog"}) {
-      const std::string path = config::kInstalledSecrets + std::string(party) + ".secret";
-      if (std::filesystem::exists(path))
-        return std::fprintf(stderr, "katana: %s is there already; keys are never overwritten\n",
-                            path.c_str()),
-               1;
-    }
-  }
-  const auto made = bus::ZmqBus::make_keys(directory);
-  if (!made) return std::fprintf(stderr, "katana: %s\n", made.error().detail.c_str()), 1;
-  if (cli.system) {
-    if (auto done = install_keys(directory, *made); !done)
-      return std::fprintf(stderr, "katana: %s\n", done.error().detail.c_str()), 1;
-    std::printf("%s, and the secret ones in %s…: set KATANA_KEYS=%s in %s\n", directory.c_str(),
-                config::kInstalledSecrets, directory.c_str(), config::kInstalledFile);
-    return 0;
-  }
-  for (const auto& path : *made)
-    std::printf("%s\n", path.c_str());
-  std::printf(
-      "Set KATANA_KEYS=%s for every process; another machine needs only its own pair (worker.* or "
-      "watchdog.*) and server.public, and watchdog.public for its heartbeats: katana keygen %s --worker NAME "
-      "lays "
-      "that out for one more.\n",
-      cli.name.c_str(), cli.name.c_str());
-  return 0;
 }
 
 void add_gateway_verbs(Cli& cli) {
@@ -327,7 +251,7 @@ void add_set_up_verbs(Cli& cli) {
            [&] { return run_doctor(cli.line); });
   cli.verb("check-config", "Checks the settings", [&] { return run_check_config(cli.line); });
   auto* keys = cli.verb("keygen", "Makes the keys for a deployment over several machines",
-                        [&] { return keygen(cli); });
+                        [&] { return run_keygen(cli.name, cli.worker, cli.system); });
   keys->add_option("directory", cli.name, "A new directory")->type_name("DIR");
   keys->add_option("--worker", cli.worker, "One more worker's key, in a folder for another machine")
       ->type_name("NAME");
