@@ -15,12 +15,12 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+from asking import TABLE, Asking, print_table  # noqa: E402
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, free_port, http_get  # noqa: E402
 from machine import TOP, need, run_tests, tree  # noqa: E402
 from pack import package  # noqa: E402
@@ -31,7 +31,6 @@ SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-an
 USERS = range(USER, USER + 4)
 MOVER = USER + 50  # somebody whom no other test knows
 LIMIT = 120
-TABLE = []
 
 
 class Engine:
@@ -83,7 +82,9 @@ class BesideOthers(Sandbox):
         self.url = f"http://127.0.0.1:{port}"
 
 
-class Compose(unittest.TestCase):
+class Compose(Asking, unittest.TestCase):
+    users = USERS
+
     @classmethod
     def setUpClass(cls):
         cls.directory = pathlib.Path(tempfile.mkdtemp(prefix="katana-docker-"))
@@ -179,10 +180,13 @@ class Compose(unittest.TestCase):
         wanted = {"gateway": 1, "claude": 1, "openai": 1, **workers}
         eventually(f"up: {wanted}", lambda: all(self.states(c).count("up") == n for c, n in wanted.items()), LIMIT)
 
-    def ask(self, words, user=USER):
-        self.sandbox.script(answer=f"You said: {words}")
-        self.sandbox.say(words, chat=user)
-        self.sandbox.wait_text(f"You said: {words}", chat=user, limit=LIMIT)
+    def instance(self, component):
+        """The name of its first container's process, and how the watchdog sees it."""
+        container = self.containers(component)[0]
+        return container, f"{component}-{container[:12]}"
+
+    def state_of(self, instance):
+        return next(p["state"] for p in self.status()["processes"] if p["instance"] == instance)
 
     def tearDown(self):
         outcome = self._outcome.result
@@ -218,20 +222,20 @@ class Compose(unittest.TestCase):
     def test_more_workers_and_a_paused_one(self):
         self.compose("up", "-d", "--scale", "claude=3")
         self.wait_up(claude=3)
-        paused = self.containers("claude")[0]
+        paused, name = self.instance("claude")
         began = time.monotonic()
         self.engine.run("pause", paused)
-        eventually("it is seen to hang", lambda: self.states("claude") != ["up"] * 3, LIMIT)
-        TABLE.append(("docker pause of a worker: seen after", f"{time.monotonic() - began:.1f} s"))
+        eventually("it is seen to hang", lambda: self.state_of(name) in ("hung", "down"), LIMIT)
+        TABLE.append(("docker pause of a worker: seen to hang after", f"{time.monotonic() - began:.1f} s"))
         for i in range(4):
             self.ask(f"While one is paused, {i}")
         self.engine.run("unpause", paused)
         self.wait_up(claude=3)
 
     def test_a_cut_network_heals(self):
-        worker = self.containers("claude")[0]
+        worker, name = self.instance("claude")
         self.engine.run("network", "disconnect", "katana_katana", worker)
-        eventually("it is missed", lambda: self.states("claude") != ["up"], LIMIT)
+        eventually("it is missed", lambda: self.state_of(name) in ("hung", "down"), LIMIT)
         self.sandbox.script(answer="Here I am again")
         self.sandbox.say("Are you there?")
         self.engine.run("network", "connect", "--alias", "claude", "katana_katana", worker)
@@ -276,31 +280,13 @@ class Compose(unittest.TestCase):
         self.assertTrue(told["State"]["Running"])
 
     def test_another_version_under_load_loses_nothing(self):
-        asked, stop = {user: [] for user in USERS}, threading.Event()
-
-        def ask_on():
-            while not stop.is_set():
-                for user, ends in asked.items():
-                    ends.append(f"END-{user}-{len(ends)}.")
-                    self.sandbox.say(f"Go on [[tokens=12 token_ms=20 end={ends[-1]}]]", chat=user)
-                time.sleep(0.7)
-
-        load = threading.Thread(target=ask_on)
-        load.start()
-        try:
+        def take_over():
             type(self).image = "katana:0.1.1"
             began = time.monotonic()
             self.compose("up", "-d", "--scale", "claude=1")
             TABLE.append(("another version under load took", f"{time.monotonic() - began:.1f} s"))
             self.wait_up()
-            self.assertIn("0.1.0", self.katana("version").stdout)  # the same programs, packed under another name
-        finally:
-            stop.set()
-            load.join()
-        for user, ends in asked.items():
-            eventually(f"chat {user} has all its answers", lambda: any(ends[-1] in t for t in self.sandbox.texts(user)), LIMIT)
-            self.assertEqual(re.findall(r"END-\d+-\d+\.", " ".join(self.sandbox.texts(user))), ends)
-        TABLE.append(("questions asked meanwhile, each answered once, in order", str(sum(map(len, asked.values())))))
+        TABLE.append(("questions asked meanwhile, each answered once, in order", str(self.under_load(take_over))))
         running = self.engine.run("inspect", "--format", "{{.Config.Image}}", self.containers("gateway")[0]).stdout.strip()
         self.assertEqual(running, "katana:0.1.1")
 
@@ -329,10 +315,9 @@ class Compose(unittest.TestCase):
         self.assertEqual(remembered(), before + 1)
 
     def test_a_stop_brings_the_answer_to_its_end(self):
-        self.sandbox.say("A long one [[tokens=100 token_ms=40 end=END-of-it.]]")
-        eventually("it is being written", lambda: len(self.sandbox.texts()[-1]) > 60 and "END" not in self.sandbox.texts()[-1])
+        self.begin_a_long_answer()
         self.compose("stop", "gateway", "claude", "openai", "watchdog")
-        self.assertTrue(any(t.rstrip().endswith("END-of-it.") for t in self.sandbox.texts()), self.sandbox.texts()[-1])
+        self.assert_the_long_answer_is_whole()
         for service in ("gateway", "claude", "watchdog"):
             self.assertEqual(self.engine.run("inspect", "--format", "{{.State.ExitCode}}", self.compose("ps", "-aq", service).stdout.split()[0]).stdout.strip(), "0")
 
@@ -374,9 +359,7 @@ class Compose(unittest.TestCase):
 
 
 def tearDownModule():
-    width = max((len(what) for what, _ in TABLE), default=0)
-    for what, value in TABLE:
-        print(f"{what:<{width}}  {value}")
+    print_table()
 
 
 if __name__ == "__main__":

@@ -11,20 +11,20 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+from asking import TABLE, Asking, print_table  # noqa: E402
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, USERS_TOKEN, Process, Sandbox, eventually, http_get  # noqa: E402
 from machine import join_network, namespaces_work, need, run_tests  # noqa: E402
 
 HOSTS = {"gateway": "10.77.0.1", "one": "10.77.0.2", "two": "10.77.0.3", "watch": "10.77.0.4", "stranger": "10.77.0.9"}
 BUS, WATCH = "tcp://10.77.0.1:9700", "tcp://10.77.0.4:9701"
 USERS = range(USER, USER + 4)
+LONG = USER + 50  # whose answer takes 10 s
 STRANGER = BIN / "stranger"
-TABLE = []
 
 
 class Network:
@@ -77,7 +77,9 @@ class Network:
             subprocess.run(["ip", "netns", "delete", self.name(host)], check=False)
 
 
-class Hosts(unittest.TestCase):
+class Hosts(Asking, unittest.TestCase):
+    users = USERS
+
     def setUp(self):
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="katana-hosts-"))
         self.addCleanup(shutil.rmtree, self.directory)
@@ -94,7 +96,7 @@ class Hosts(unittest.TestCase):
         self.sandbox = Sandbox(self.directory, http="0.0.0.0:8080")
         self.processes.append(self.sandbox)
         self.sandbox.url = "http://127.0.0.1:8080"
-        for user in USERS:
+        for user in (*USERS, LONG):
             self.sandbox.post("chat", chat=user, type="private")
         self.sandbox.post("chat", chat=OPS_CHAT, type="private", bot=ALERT_TOKEN)
         subprocess.run([BIN / "katana", "keygen", self.directory / "keys"], check=True, stdout=subprocess.DEVNULL)
@@ -137,7 +139,7 @@ class Hosts(unittest.TestCase):
         return {"PATH": os.environ["PATH"], "KATANA_BUS": BUS, "KATANA_WATCH": WATCH, "KATANA_KEYS": self.directory / host,
                 "KATANA_STATE_DIR": self.directory / f"{host}-state", "KATANA_RUN_DIR": self.directory / f"{host}-run",
                 "KATANA_TELEGRAM_API_URL": "http://10.77.0.1:8080", "ANTHROPIC_BASE_URL": "http://10.77.0.1:8080/anthropic",
-                **({"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "KATANA_ALLOWED_USERS": ",".join(map(str, USERS)), "KATANA_TELEGRAM_LIMITS": "off",
+                **({"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "KATANA_ALLOWED_USERS": ",".join(map(str, (*USERS, LONG))), "KATANA_TELEGRAM_LIMITS": "off",
                     "KATANA_PROVIDERS": "claude"} if host == "gateway" else {}),
                 **({"TELEGRAM_ALERT_BOT_TOKEN": ALERT_TOKEN, "TELEGRAM_ALERT_CHAT_ID": OPS_CHAT, "KATANA_EXPECT": "gateway,claude:2",
                     "KATANA_WATCHDOG_HTTP": "10.77.0.4:9780"} if host == "watch" else {"ANTHROPIC_API_KEY": "tests-anthropic-key"})}
@@ -162,35 +164,6 @@ class Hosts(unittest.TestCase):
         lines = http_get("http://127.0.0.1:9710/metrics")[1].splitlines()
         return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith((name + " ", name + "{")))
 
-    def ask(self, words):
-        self.sandbox.script(answer=f"You said: {words}")
-        self.sandbox.say(words)
-        self.sandbox.wait_text(f"You said: {words}")
-
-    def load(self, happening, seconds_after=1.0):
-        """Asks in every chat while something happens; every question is answered once and in order."""
-        asked, stop = {user: [] for user in USERS}, threading.Event()
-
-        def ask_on():
-            while not stop.is_set():
-                for user, ends in asked.items():
-                    ends.append(f"END-{user}-{len(ends)}.")
-                    self.sandbox.say(f"Go on [[tokens=12 token_ms=20 end={ends[-1]}]]", chat=user)
-                time.sleep(0.6)
-
-        load = threading.Thread(target=ask_on)
-        load.start()
-        try:
-            happening()
-            time.sleep(seconds_after)
-        finally:
-            stop.set()
-            load.join()
-        for user, ends in asked.items():
-            eventually(f"chat {user} has all its answers", lambda: any(ends[-1] in t for t in self.sandbox.texts(user)))
-            self.assertEqual(re.findall(r"END-\d+-\d+\.", " ".join(self.sandbox.texts(user))), ends)
-        return sum(map(len, asked.values()))
-
     def pages(self):
         return self.sandbox.texts(OPS_CHAT, bot=ALERT_TOKEN)
 
@@ -204,7 +177,7 @@ class Hosts(unittest.TestCase):
             self.network.plug("one")
             self.wait_workers(2)
             eventually("it is back", lambda: self.states()["claude-1"] == "up")
-        count = self.load(pull_and_plug)
+        count = self.under_load(pull_and_plug)
         TABLE.append(("questions asked meanwhile, each answered once, in order", str(count)))
         eventually("told, with its end", lambda: len([p for p in self.pages() if "claude-1" in p]) == 2)
         self.assertIn("RESOLVED", self.pages()[-1])
@@ -218,17 +191,17 @@ class Hosts(unittest.TestCase):
             self.network.plug("gateway")
             self.wait_workers(2)
             eventually("it is back", lambda: self.states()["gateway"] == "up")
-        self.load(pull_and_plug)
+        self.under_load(pull_and_plug)
 
     def test_lost_packets_lose_no_answers(self):
         def lose():
             for host in ("one", "two", "gateway"):
                 self.network.drop(host, 15)
-            time.sleep(6)
+            self.wait_for_rounds(6)
             for host in ("one", "two", "gateway"):
                 self.network.drop_nothing(host)
             self.wait_workers(2)
-        count = self.load(lose)
+        count = self.under_load(lose)
         TABLE.append(("questions asked while 15 % of packets were lost, each answered once", str(count)))
 
     def test_strangers_get_nothing_and_disturb_nobody(self):
@@ -270,7 +243,7 @@ class Hosts(unittest.TestCase):
             self.assertEqual(self.stranger("malformed", BUS, second, "1000000"), "sent 1000000\n")
             eventually("all dropped and counted", lambda: self.metric("katana_bus_malformed_frames_total") - before > 990_000, 300)
             TABLE.append(("a million malformed frames were dropped in", f"{time.monotonic() - began:.1f} s"))
-        count = self.load(knock)
+        count = self.under_load(knock)
         TABLE.append(("questions asked meanwhile, each answered once", str(count)))
         self.assertLess(len(gateway.log()), 3_000_000)
         self.assertTrue(self.health()["workers"]["claude"] >= 2)
@@ -307,6 +280,8 @@ class Hosts(unittest.TestCase):
             for host in ("one", "two", "watch"):
                 self.put("fresh/server.public", host, "server.next.public")
             before = joins()
+            self.sandbox.say("Go on [[tokens=250 token_ms=40 end=END-of-it.]]", chat=LONG)
+            eventually("a long answer is under way", lambda: any(len(t) > 60 for t in self.sandbox.texts(LONG)))
             self.put("fresh/server.public", "gateway", "server.public")
             self.put("fresh/server.secret", "gateway", "server.secret")
             self.reload("katana-gateway")
@@ -328,10 +303,13 @@ class Hosts(unittest.TestCase):
                 for party in ("server", "watchdog"):
                     (self.directory / host / f"authorized/{party}.public").unlink()
             self.reload("katana-gateway", "katana-watchdog", "claude-1", "claude-2")
-        count = self.load(replace, seconds_after=4.0)
+        count = self.under_load(replace, rounds=6)
         TABLE.append(("questions asked while all keys were replaced, each answered once", str(count)))
         self.assertEqual(self.pages(), [])
         self.assertEqual(set(self.states().values()), {"up"})
+        self.sandbox.wait_text("END-of-it.", chat=LONG)
+        calls = [r for r in self.sandbox.record(call="messages") if "END-of-it" in json.dumps(r["body"])]
+        self.assertEqual(len(calls), 1, "what was under way went on where it was")
 
     def stranger(self, *words):
         done = subprocess.run(self.network.argv("stranger", STRANGER, *words), capture_output=True, text=True, timeout=600)
@@ -340,9 +318,7 @@ class Hosts(unittest.TestCase):
 
 
 def tearDownModule():
-    width = max((len(what) for what, _ in TABLE), default=0)
-    for what, value in TABLE:
-        print(f"{what:<{width}}  {value}")
+    print_table()
 
 
 if __name__ == "__main__":

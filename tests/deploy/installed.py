@@ -1,5 +1,6 @@
 """A machine with the Debian package, configured, and a sandbox in its network: what the tests of units and of supervisord share."""
 
+import contextlib
 import json
 import pathlib
 import shutil
@@ -8,6 +9,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+from asking import Asking  # noqa: E402
 from harness import ALERT_TOKEN, OPS_CHAT, USER, USERS_TOKEN, Sandbox, eventually, http_get  # noqa: E402
 from machine import Machine  # noqa: E402
 from pack import libraries, package  # noqa: E402
@@ -17,11 +19,12 @@ BASE = {"systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificate
 SECRETS = {"KATANA_TELEGRAM_TOKEN": USERS_TOKEN, "ANTHROPIC_API_KEY": "canary-anthropic-key-8d1f", "OPENAI_API_KEY": "canary-openai-key-77ac",
            "TELEGRAM_ALERT_BOT_TOKEN": ALERT_TOKEN, "KATANA_WATCHDOG_TOKEN": "canary-page-token-51be"}
 USERS = range(USER, USER + 8)
-TABLE = []
 
 
-class Installed(unittest.TestCase):
+class Installed(Asking, unittest.TestCase):
     """A machine with the package, and a sandbox in its network."""
+
+    users = USERS
 
     @classmethod
     def setUpClass(cls):
@@ -59,8 +62,24 @@ class Installed(unittest.TestCase):
     def write_settings(cls):
         cls.m.file("/etc/katana/local.env").write_text("".join(f"{k}={v}\n" for k, v in cls.settings.items()))
 
+    @contextlib.contextmanager
+    def other_settings(self, **settings):
+        """For a while; who restarts what is the caller's."""
+        before = dict(self.settings)
+        self.settings.update(settings)
+        self.write_settings()
+        try:
+            yield
+        finally:
+            type(self).settings = before
+            self.write_settings()
+
     def start(self):
         self.m.run("systemctl", "enable", "--now", "katana.target")
+        self.wait_up()
+
+    def restart(self):
+        self.m.run("systemctl", "restart", "katana.target")
         self.wait_up()
 
     def stop(self):
@@ -72,11 +91,6 @@ class Installed(unittest.TestCase):
             return health.get("seconds_since_last_poll") is not None and all(health["workers"][w] > 0 for w in workers)
         eventually("it polls and has its workers", ready)
 
-    def ask(self, words):
-        self.sandbox.script(answer=f"You said: {words}")
-        self.sandbox.say(words)
-        self.sandbox.wait_text(f"You said: {words}")
-
     def show(self, unit, name):
         return self.m.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
 
@@ -87,9 +101,3 @@ class Installed(unittest.TestCase):
         outcome = self._outcome.result
         if any(self is test for test, _ in outcome.failures + outcome.errors):
             print("---- journal ----\n" + self.journal("-n", "80"))
-
-
-def print_table():
-    width = max((len(what) for what, _ in TABLE), default=0)
-    for what, value in TABLE:
-        print(f"{what:<{width}}  {value}")

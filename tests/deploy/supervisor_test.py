@@ -8,8 +8,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+from asking import print_table  # noqa: E402
 from harness import OPS_CHAT, ALERT_TOKEN, eventually, http_get  # noqa: E402
-from installed import SECRETS, Installed, print_table  # noqa: E402
+from installed import SECRETS, Installed  # noqa: E402
 from machine import run_tests  # noqa: E402
 
 PROGRAMS = ("katana:katana-watchdog", "katana:katana-gateway", "katana:katana-claude-1", "katana:katana-openai-1")
@@ -64,21 +65,15 @@ class Supervised(Installed):
             self.m.shell("supervisorctl reread && supervisorctl update")
 
     def test_a_bad_setting_is_not_tried_again(self):
-        self.settings["KATANA_ACCESS"] = "nonsense"
-        self.write_settings()
-        try:
+        with self.other_settings(KATANA_ACCESS="nonsense"):
             self.m.run("supervisorctl", "restart", "katana:katana-gateway", check=False)
             eventually("it has ended", lambda: self.state("katana:katana-gateway") == "EXITED")
             self.assertIn("KATANA_ACCESS", self.m.file("/var/log/supervisor/katana-gateway.log").read_text())
-        finally:
-            del self.settings["KATANA_ACCESS"]
-            self.write_settings()
 
     def test_a_stop_brings_the_answer_to_its_end(self):
-        self.sandbox.say("A long one [[tokens=100 token_ms=40 end=END-of-it.]]")
-        eventually("it is being written", lambda: len(self.sandbox.texts()[-1]) > 60 and "END" not in self.sandbox.texts()[-1])
+        self.begin_a_long_answer()
         self.m.run("supervisorctl", "stop", "katana:*")
-        self.assertTrue(any(t.rstrip().endswith("END-of-it.") for t in self.sandbox.texts()), self.sandbox.texts()[-1])
+        self.assert_the_long_answer_is_whole()
 
     def test_cron_looks_at_the_heartbeat_and_tells(self):
         shutil.copy(self.m.file("/usr/share/doc/katana/examples/cron/katana"), self.m.file("/etc/cron.d/katana"))

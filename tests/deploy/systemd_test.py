@@ -11,13 +11,13 @@ import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "functional"))
 
+from asking import TABLE, print_table  # noqa: E402
 from harness import ALERT_TOKEN, BIN, OPS_CHAT, USER, Process, eventually, http_get  # noqa: E402
-from installed import SECRETS, TABLE, USERS, Installed, print_table  # noqa: E402
+from installed import SECRETS, Installed  # noqa: E402
 from machine import run_tests  # noqa: E402
 from pack import TOP, package  # noqa: E402
 
@@ -114,16 +114,11 @@ class Service(Installed):
                     self.ask(f"After {how} of {unit}")
 
     def test_a_bad_setting_is_said_and_not_tried_again(self):
-        self.settings["KATANA_ACCESS"] = "nonsense"
-        self.write_settings()
-        try:
+        with self.other_settings(KATANA_ACCESS="nonsense"):
             self.m.run("systemctl", "restart", "katana-gateway.service", check=False)
             self.assertEqual(self.show("katana-gateway.service", "ExecMainStatus"), "2")
             self.assertEqual(self.show("katana-gateway.service", "ActiveState"), "failed")
             self.assertIn("KATANA_ACCESS", self.journal("-u", "katana-gateway.service", "-n", "20"))
-        finally:
-            del self.settings["KATANA_ACCESS"]
-            self.write_settings()
         self.m.run("systemctl", "start", "katana-gateway.service")
         self.wait_up()
 
@@ -135,20 +130,17 @@ class Service(Installed):
         eventually("one of them", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1])["workers"]["claude"] == 1)
 
     def test_a_stop_brings_the_answer_to_its_end_and_the_watchdog_goes_last(self):
-        self.sandbox.say("A long one [[tokens=100 token_ms=40 end=END-of-it.]]")
-        eventually("it is being written", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1]) and len(self.sandbox.texts()[-1]) > 60)
+        self.begin_a_long_answer()
         self.stop()
-        self.assertTrue(any(t.rstrip().endswith("END-of-it.") for t in self.sandbox.texts()), self.sandbox.texts()[-1])
+        self.assert_the_long_answer_is_whole()
         ends = re.findall(r"systemd\[1\]: Stopped (katana-\w+)", self.journal("-n", "400"))
         self.assertEqual(ends[-1], "katana-watchdog", ends)
         self.assertEqual([pid for pid in self.m.pids() if "katana" in pathlib.Path(f"/proc/{pid}/comm").read_text()], [])
 
     def test_logs_in_files_go_on_after_logrotate(self):
-        self.settings["KATANA_LOG_FILE"] = "/var/log/katana"
-        self.write_settings()
-        try:
-            self.m.run("systemctl", "restart", "katana.target")
-            self.wait_up()
+        self.addCleanup(self.restart)
+        with self.other_settings(KATANA_LOG_FILE="/var/log/katana"):
+            self.restart()
             self.ask("Into a file")
             self.m.run("logrotate", "--force", "/etc/logrotate.d/katana")
             log = self.m.file("/var/log/katana/gateway.log")
@@ -158,20 +150,13 @@ class Service(Installed):
             self.assertIn("Into a file", log.with_name("gateway.log.1").read_text())
             self.assertEqual(sorted(f.name for f in log.parent.glob("*.log")),
                              ["claude-1.log", "gateway.log", "openai-1.log", "watchdog.log"])
-        finally:
-            del self.settings["KATANA_LOG_FILE"]
-            self.write_settings()
-            self.m.run("systemctl", "restart", "katana.target")
-            self.wait_up()
 
     def test_over_tcp_with_keys_of_which_systemd_hands_out_the_secret_ones(self):
         self.m.run("katana", "keygen", "--system")
-        more = {"KATANA_KEYS": "/etc/katana/keys", "KATANA_BUS": "tcp://127.0.0.1:9700", "KATANA_WATCH": "tcp://127.0.0.1:9701"}
-        self.settings.update(more)
-        self.write_settings()
-        try:
-            self.m.run("systemctl", "restart", "katana.target")
-            self.wait_up()
+        self.addCleanup(self.restart)
+        self.addCleanup(self.m.run, "systemctl", "stop", "katana-claude@9.service", check=False)
+        with self.other_settings(KATANA_KEYS="/etc/katana/keys", KATANA_BUS="tcp://127.0.0.1:9700", KATANA_WATCH="tcp://127.0.0.1:9701"):
+            self.restart()
             self.ask("By key")
             for unit, name in (("katana-gateway.service", "server"), ("katana-claude@1.service", "worker"), ("katana-watchdog.service", "watchdog")):
                 held = self.m.shell(f"ls /run/credentials/{unit} | grep secret").stdout.split()
@@ -190,13 +175,6 @@ class Service(Installed):
             self.m.shell("systemctl daemon-reload && systemctl start katana-claude@9.service")
             eventually("two workers", lambda: json.loads(http_get("http://127.0.0.1:9710/health")[1])["workers"]["claude"] == 2)
             eventually("its beats, too", lambda: "claude-9" in self.m.run("katana", "status").stdout)
-        finally:
-            self.m.run("systemctl", "stop", "katana-claude@9.service", check=False)
-            for name in more:
-                del self.settings[name]
-            self.write_settings()
-            self.m.run("systemctl", "restart", "katana.target")
-            self.wait_up()
 
     def test_a_backup_is_put_back_by_root(self):
         self.ask("Remember the tulips")
@@ -319,32 +297,14 @@ class Life(Installed):
         newer = package("0.1.1")
         self.start()
         self.ask("Before the upgrade")
-        asked, stop = {user: [] for user in USERS}, threading.Event()
+        before = {unit: self.m.unit_pid(unit) for unit in UNITS}
 
-        def ask_on():
-            while not stop.is_set():
-                for user, words in asked.items():
-                    end = f"END-{user}-{len(words)}."
-                    self.sandbox.say(f"Go on [[tokens=12 token_ms=20 end={end}]]", chat=user)
-                    words.append(end)
-                time.sleep(0.5)
-
-        load = threading.Thread(target=ask_on)
-        load.start()
-        try:
-            before = {unit: self.m.unit_pid(unit) for unit in UNITS}
+        def upgrade():
             began = time.monotonic()
             self.install(newer)
             TABLE.append(("upgrade under load took", f"{time.monotonic() - began:.1f} s"))
-            time.sleep(2)
-        finally:
-            stop.set()
-            load.join()
-        for user, ends in asked.items():
-            eventually(f"chat {user} has all its answers", lambda: any(ends[-1] in t for t in self.sandbox.texts(user)))
-            answered = re.findall(r"END-\d+-\d+\.", " ".join(self.sandbox.texts(user)))
-            self.assertEqual(answered, ends)
-        TABLE.append(("questions asked meanwhile, each answered once, in order", str(sum(map(len, asked.values())))))
+        count = self.under_load(upgrade)
+        TABLE.append(("questions asked meanwhile, each answered once, in order", str(count)))
         for unit in UNITS:
             self.assertNotIn(self.m.unit_pid(unit), (None, before[unit]), unit)
         self.assertIn("KATANA_ALLOWED_USERS", self.m.file("/etc/katana/local.env").read_text())

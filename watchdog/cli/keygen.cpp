@@ -38,7 +38,8 @@ Result<void> open_to_units(const fs::path& directory, const std::vector<fs::path
 Result<void> none_installed() {
   for (const char* file : {"server.secret", "worker.secret", "watchdog.secret"})
     if (fs::exists(installed_secret(file)))
-      return fail(Code::Rejected, installed_secret(file).string() + " is there already; keys are never overwritten");
+      return fail(Code::Rejected,
+                  installed_secret(file).string() + " is there already; keys are never overwritten");
   return {};
 }
 
@@ -63,14 +64,15 @@ Result<std::string> make_all(const std::string& directory, bool installed) {
   if (!made) return fail(made.error());
   if (installed) {
     if (auto done = install(directory, *made); !done) return fail(done.error());
-    return directory + ", and the secret ones in " + config::kInstalledSecrets + "…: set KATANA_KEYS=" + directory +
-           " in " + config::kInstalledFile + "\n";
+    return directory + ", and the secret ones in " + config::kInstalledSecrets +
+           "…: set KATANA_KEYS=" + directory + " in " + config::kInstalledFile + "\n";
   }
   std::string said;
   for (const auto& path : *made)
     said += path + "\n";
   return said + "Set KATANA_KEYS=" + directory +
-         " for every process; another machine needs only its own pair (worker.* or watchdog.*) and server.public, and "
+         " for every process; another machine needs only its own pair (worker.* or watchdog.*) and "
+         "server.public, and "
          "watchdog.public for its heartbeats: katana keygen " +
          directory + " --worker NAME lays that out for one more.\n";
 }
@@ -81,12 +83,15 @@ Result<std::string> make_one_more(const std::string& directory, const std::strin
   const std::string authorized = directory + "/authorized/" + worker + ".public";
   if (installed) {
     // The folder becomes /etc/katana/keys of another machine.
-    auto done = open_to_units(*home, {authorized, *home + "/worker.public", *home + "/server.public",
-                                      *home + "/watchdog.public"});
+    auto done = open_to_units(
+        *home, {authorized, *home + "/worker.public", *home + "/server.public", *home + "/watchdog.public"});
     if (!done) return fail(done.error());
   }
-  return *home + ": move it to the other machine, and set KATANA_KEYS to it there. Its key is let in after a SIGHUP to " +
-         "the gateway and to the watchdog (systemctl reload katana-gateway katana-watchdog); a watchdog elsewhere needs " +
+  return *home +
+         ": move it to the other machine, and set KATANA_KEYS to it there. Its key is let in after a SIGHUP "
+         "to " +
+         "the gateway and to the watchdog (systemctl reload katana-gateway katana-watchdog); a watchdog "
+         "elsewhere needs " +
          authorized + ", too.\n";
 }
 

@@ -29,6 +29,18 @@ TEST(Secrets, AFileThatOthersCanReadIsRefused) {
   EXPECT_TRUE(load(Program::Gateway, with_token_file(place.file("group", kToken, 0640))));
 }
 
+TEST(Secrets, AnEmptyCredentialIsNone) {
+  const Place place;
+  place.file("OPENAI_API_KEY", "");
+  const Environment env{{"CREDENTIALS_DIRECTORY", place.path()}};
+  std::vector<std::string> warnings;
+  EXPECT_EQ(find_secret(env, "OPENAI_API_KEY", warnings).value(), std::nullopt);
+  EXPECT_FALSE(has_secret(env, "OPENAI_API_KEY"));
+  const auto worker = load(Program::OpenAi, env);
+  ASSERT_TRUE(worker) << worker.error().detail;
+  EXPECT_FALSE(worker->openai.on);
+}
+
 TEST(Secrets, SystemdsDirectoryComesLastAndOnlyWarns) {
   const Place place;
   place.file("KATANA_TELEGRAM_TOKEN", kToken, 0644);
