@@ -24,12 +24,12 @@ class XpubEnd final : public HeartbeatSink, private KeyedEnd {
   }
 
   void publish(const Heartbeat& beat) override {
+    if (!watch_) return void(++bus_.counts.not_sent);  // no socket: it is tried again
     const auto size = codec_.stage(beat);
-    if (!watch_) return void(++bus_.counts.not_sent);
     const auto sent = size ? send_staged(socket_, codec_, *size) : Result<void>(fail(size.error()));
     sent ? ++bus_.counts.sent : ++bus_.counts.not_sent;
     if (!size) kLog.error("a heartbeat can't be encoded: {}", size.error().detail);
-    if (watch_) watch_->look_again();
+    watch_->look_again();
   }
 
  private:
